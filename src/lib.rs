@@ -1,1 +1,5 @@
-//! scrm-gateway
+//! scrm-gateway.
+pub mod model;
+pub mod service;
+pub mod store;
+pub mod upstream;

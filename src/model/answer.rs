@@ -1,0 +1,95 @@
+//! The envelopes of the read answers (contract §3).
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Customer, ShortProblem, SourceName};
+
+/// One customer as one source tells it. Pointers of warnings are relative to the customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourcedCustomer {
+    pub customer: Customer,
+    pub warnings: Vec<Warning>,
+}
+
+/// The answer to a detail.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CustomerAnswer {
+    pub data: Customer,
+    pub meta: Meta,
+}
+
+/// The answer to a list.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CustomerPage {
+    pub data: Vec<Customer>,
+    pub page: Page,
+    pub meta: Meta,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Page {
+    /// Pass it as `cursor` for the next page; `null` on the last one.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+    /// How many customers the source says there are; `null` where it does not say.
+    #[schema(required)]
+    pub total: Option<u64>,
+}
+
+/// Where an answer came from and what is to be known about it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct Meta {
+    pub sources: Vec<SourceReport>,
+    pub warnings: Vec<Warning>,
+}
+
+/// What one source contributed.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SourceReport {
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    pub status: SourceStatus,
+    /// When the source answered; `null` where it was not asked or did not answer.
+    #[schema(required)]
+    pub fetched_at: Option<Timestamp>,
+    /// Why it failed or was not asked.
+    #[schema(required)]
+    pub problem: Option<ShortProblem>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceStatus {
+    Ok,
+    /// Served past its freshness, because the source failed.
+    Stale,
+    NotFound,
+    Failed,
+    /// Not asked; the problem's code says why.
+    Skipped,
+}
+
+/// Something that the reader of an answer should know and that is no failure.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
+pub struct Warning {
+    pub code: WarningCode,
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    /// The place in the answer, as a JSON pointer (RFC 6901); `null` for the whole answer.
+    #[schema(required)]
+    pub pointer: Option<String>,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// The source's text is not of the form its type promises, and was left out.
+    UnreadableValue,
+    /// The source sent a key twice; the first one counts.
+    DuplicateKey,
+    /// The source's total changed during a walk: rows may repeat or be missed.
+    Drift,
+}

@@ -1,0 +1,124 @@
+//! Batches of writes and their answers (contract §3.5).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Meta, ShortProblem};
+
+/// The most items of one batch.
+pub const MAX_BATCH_ITEMS: usize = 1_000;
+/// The longest remark, in Unicode characters (JuziBot, `set_remark`: "max length 20").
+pub const MAX_REMARK_CHARS: usize = 20;
+/// The longest description, in Unicode characters (JuziBot, `set_remark`: "max length 150").
+pub const MAX_DESCRIPTION_CHARS: usize = 150;
+
+/// A batch of remarks: 1 to 1,000 items, no two for the same staff member and customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemarkBatch {
+    #[schema(min_items = 1, max_items = 1000)]
+    pub items: Vec<Remark>,
+}
+
+/// Sets remark and description that a staff member put on a customer. At least one of them is present and not both are
+/// empty; an absent one is left as it is, an empty one is sent empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Remark {
+    #[schema(min_length = 1, max_length = 128)]
+    pub staff_id: String,
+    #[schema(min_length = 1, max_length = 128)]
+    pub union_id: String,
+    /// At most 20 Unicode characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 20)]
+    pub remark: Option<String>,
+    /// At most 150 Unicode characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 150)]
+    pub description: Option<String>,
+}
+
+/// A batch of follow-up notes: 1 to 1,000 items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FollowUpBatch {
+    #[schema(min_items = 1, max_items = 1000)]
+    pub items: Vec<FollowUp>,
+}
+
+/// Adds a note to what a staff member wrote about a customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FollowUp {
+    #[schema(min_length = 1, max_length = 128)]
+    pub staff_id: String,
+    #[schema(min_length = 1, max_length = 128)]
+    pub union_id: String,
+    #[schema(min_length = 1)]
+    pub content: String,
+    /// When it happened (RFC 3339); sent in whole seconds. Absent: the source takes the time of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub occurred_at: Option<Timestamp>,
+}
+
+/// The answer to a batch: one result an item, in the order of the items.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BatchAnswer {
+    pub data: BatchResults,
+    pub meta: Meta,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BatchResults {
+    pub results: Vec<ItemResult>,
+    pub summary: BatchSummary,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ItemResult {
+    /// The item's place in the request, from 0.
+    pub index: usize,
+    pub status: ItemStatus,
+    #[schema(required)]
+    pub problem: Option<ShortProblem>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemStatus {
+    /// The source answered success and did not list the item as failed.
+    Succeeded,
+    /// The source refused the item, or the whole chunk that held it.
+    Failed,
+    /// Nothing left the gateway.
+    NotSent,
+    /// It may have been applied: read before sending it again.
+    Unconfirmed,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BatchSummary {
+    pub succeeded: usize,
+    pub failed: usize,
+    pub not_sent: usize,
+    pub unconfirmed: usize,
+}
+
+impl BatchSummary {
+    /// Counts the results by status.
+    pub fn of(results: &[ItemResult]) -> Self {
+        let mut summary = Self::default();
+        for result in results {
+            match result.status {
+                ItemStatus::Succeeded => summary.succeeded += 1,
+                ItemStatus::Failed => summary.failed += 1,
+                ItemStatus::NotSent => summary.not_sent += 1,
+                ItemStatus::Unconfirmed => summary.unconfirmed += 1,
+            }
+        }
+        summary
+    }
+}

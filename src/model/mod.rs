@@ -1,0 +1,24 @@
+//! The unified contract: what callers see, and nothing about how it is obtained.
+//!
+//! Imports no other stage of the crate; every stage may import it.
+
+mod answer;
+mod batch;
+mod caller;
+mod customer;
+mod problem;
+mod source;
+
+pub use answer::{CustomerAnswer, CustomerPage, Meta, Page, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode};
+pub use batch::{
+    BatchAnswer, BatchResults, BatchSummary, FollowUp, FollowUpBatch, ItemResult, ItemStatus, MAX_BATCH_ITEMS,
+    MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Remark, RemarkBatch,
+};
+pub use caller::{Caller, CallerId, Me, MeAnswer, QuotaState, Scope};
+pub use customer::{
+    AccountType, Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, Tag, TagScope,
+};
+pub use problem::{CATALOGUE, Fault, Problem, ProblemCode, ProblemKind, ShortProblem, UpstreamReply, Who};
+pub use source::{
+    CustomerId, InvalidSourceName, Operation, OperationOffer, Paging, SourceInfo, SourceName, SourcesAnswer,
+};

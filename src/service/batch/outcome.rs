@@ -1,0 +1,131 @@
+//! What a source's answer to one chunk means for each item (the table of contract §3.5).
+
+use std::collections::HashMap;
+
+use crate::model::{ItemResult, ItemStatus, Problem, ProblemCode, ShortProblem};
+use crate::upstream::{CodeClass, FailedEntry, Failure, UpstreamError, WriteReply};
+
+use super::Chunk;
+
+/// What the source matches its list of failures by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EntryKey {
+    pub staff_id: String,
+    pub union_id: String,
+}
+
+impl EntryKey {
+    pub fn new(staff_id: &str, union_id: &str) -> Self {
+        Self { staff_id: staff_id.to_owned(), union_id: union_id.to_owned() }
+    }
+}
+
+/// The results of one chunk.
+pub struct ChunkOutcome {
+    pub results: Vec<ItemResult>,
+    /// The problem of the chunk as a whole, where all of it was refused or nothing of it was sent.
+    pub whole: Option<Problem>,
+    /// Whether no further chunk is worth sending.
+    pub stops_the_batch: bool,
+}
+
+impl ChunkOutcome {
+    /// The customers that the chunk has changed or may have changed.
+    pub fn touched<'a>(&'a self, chunk: &'a Chunk) -> impl Iterator<Item = &'a str> {
+        let touched = |index: &usize| {
+            self.results.iter().any(|result| {
+                result.index == *index && matches!(result.status, ItemStatus::Succeeded | ItemStatus::Unconfirmed)
+            })
+        };
+        chunk
+            .entries
+            .iter()
+            .filter(move |entry| entry.items.iter().any(touched))
+            .map(|entry| entry.key.union_id.as_str())
+    }
+}
+
+/// Judges every item of a chunk by what the source answered.
+pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOutcome {
+    match reply {
+        Err(error) => judge_failure(chunk, &error),
+        Ok(WriteReply { refusal: Some(error), failed }) if failed.is_empty() => judge_failure(chunk, &error),
+        Ok(WriteReply { refusal, failed }) => judge_list(chunk, refusal.as_ref(), &failed),
+    }
+}
+
+/// The outcome of a chunk whose task was lost.
+pub fn unknown(chunk: &Chunk) -> ChunkOutcome {
+    let problem = ShortProblem::new(ProblemCode::Internal, "its outcome was lost");
+    ChunkOutcome {
+        results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)),
+        whole: None,
+        stops_the_batch: false,
+    }
+}
+
+fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
+    let problem = Problem::from(error);
+    let status = if error.nothing_sent() {
+        ItemStatus::NotSent
+    } else if is_refusal(&error.failure) {
+        ItemStatus::Failed
+    } else {
+        ItemStatus::Unconfirmed
+    };
+    ChunkOutcome {
+        results: all(chunk, status, Some(&problem.short())),
+        stops_the_batch: problem.code == ProblemCode::SourceCredentials,
+        whole: (status != ItemStatus::Unconfirmed).then_some(problem),
+    }
+}
+
+/// Whether the source certainly applied nothing: a decoded refusal of the kinds that are one, or an HTTP 4xx.
+fn is_refusal(failure: &Failure) -> bool {
+    let Failure::Refused { class, status, .. } = failure else { return false };
+    (400..500).contains(status)
+        || ((200..300).contains(status)
+            && matches!(class, CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid))
+}
+
+/// The source listed failures: success for the rest, unless its code or an entry that matches nothing leaves a doubt.
+fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEntry]) -> ChunkOutcome {
+    let mut listed: HashMap<EntryKey, &FailedEntry> = HashMap::new();
+    for entry in failed {
+        if let (Some(staff_id), Some(union_id)) = (&entry.staff_id, &entry.union_id) {
+            listed.entry(EntryKey::new(staff_id, union_id)).or_insert(entry);
+        }
+    }
+    let known = |key: &EntryKey| chunk.entries.iter().any(|entry| entry.key == *key);
+    let stray = failed.iter().any(|entry| entry.staff_id.is_none() || entry.union_id.is_none())
+        || !listed.keys().all(known);
+    let doubt = match refusal {
+        Some(error) => Some(Problem::from(error).short()),
+        None if stray => Some(ShortProblem::new(
+            ProblemCode::SourceBadPayload,
+            "the source lists a failure that matches nothing that was sent",
+        )),
+        None => None,
+    };
+    let mut results = Vec::new();
+    for entry in &chunk.entries {
+        let (status, problem) = match (listed.get(&entry.key), &doubt) {
+            (Some(failure), _) => (ItemStatus::Failed, Some(refused(failure))),
+            (None, Some(doubt)) => (ItemStatus::Unconfirmed, Some(doubt.clone())),
+            (None, None) => (ItemStatus::Succeeded, None),
+        };
+        results.extend(entry.items.iter().map(|index| ItemResult { index: *index, status, problem: problem.clone() }));
+    }
+    let stops_the_batch = doubt.is_some_and(|doubt| doubt.code == ProblemCode::SourceCredentials);
+    ChunkOutcome { results, whole: None, stops_the_batch }
+}
+
+fn refused(entry: &FailedEntry) -> ShortProblem {
+    let problem = ShortProblem::new(ProblemCode::ValidationFailed, "the source refused the item");
+    ShortProblem { upstream: entry.reply.clone(), ..problem }
+}
+
+fn all(chunk: &Chunk, status: ItemStatus, problem: Option<&ShortProblem>) -> Vec<ItemResult> {
+    let indices = chunk.entries.iter().flat_map(|entry| &entry.items);
+    indices.map(|index| ItemResult { index: *index, status, problem: problem.cloned() }).collect()
+}

@@ -1,0 +1,81 @@
+//! What a request brings along, passed explicitly.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::{Caller, Problem, ProblemCode, Scope};
+use crate::store::quota::{Charge, Quotas};
+use crate::upstream::Deadline;
+
+/// A verified request: who asks, until when, and at whose cost.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    pub caller: Arc<Caller>,
+    pub deadline: Deadline,
+    pub quota: QuotaHandle,
+}
+
+impl RequestContext {
+    /// # Errors
+    /// `forbidden` where the token lacks the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.caller.has(scope) {
+            return Ok(());
+        }
+        Err(Problem::new(ProblemCode::Forbidden, format!("the token lacks the scope {scope}")))
+    }
+}
+
+/// The caller's quota during one request.
+#[derive(Clone)]
+pub struct QuotaHandle {
+    quotas: Arc<Quotas>,
+    caller: Arc<Caller>,
+    last: Arc<Mutex<Charge>>,
+}
+
+impl std::fmt::Debug for QuotaHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QuotaHandle").field("last", &self.last()).finish_non_exhaustive()
+    }
+}
+
+impl QuotaHandle {
+    /// Opens the quota of a request by charging it 1.
+    ///
+    /// # Errors
+    /// The refused charge.
+    pub fn open(quotas: Arc<Quotas>, caller: Arc<Caller>) -> Result<Self, Charge> {
+        let charge = quotas.charge(&caller.id, 1);
+        if charge.wait.is_some() {
+            return Err(charge);
+        }
+        Ok(Self { quotas, caller, last: Arc::new(Mutex::new(charge)) })
+    }
+
+    /// Charges a request that costs more than the 1 it has paid.
+    ///
+    /// # Errors
+    /// `rate_limited` where the rest is not there.
+    pub fn charge_in_all(&self, cost: usize) -> Result<(), Problem> {
+        let burst = self.last().config.burst.get();
+        let more = u32::try_from(cost).unwrap_or(u32::MAX).min(burst).saturating_sub(1);
+        if more == 0 {
+            return Ok(());
+        }
+        let charge = self.quotas.charge(&self.caller.id, more);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = charge;
+        match charge.wait {
+            None => Ok(()),
+            Some(wait) => Err(Self::refusal(wait)),
+        }
+    }
+
+    /// What the last charge left.
+    pub fn last(&self) -> Charge {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn refusal(wait: std::time::Duration) -> Problem {
+        Problem::new(ProblemCode::RateLimited, "the caller's quota is spent").with_retry_after(wait)
+    }
+}

@@ -1,0 +1,159 @@
+//! Cursors: opaque, versioned, encrypted and authenticated, expiring, and bound to who asked for what (contract §3.4).
+//!
+//! A cursor is `base64url(version ‖ nonce ‖ XChaCha20-Poly1305(key, payload, associated data = binding))`. What it is
+//! bound to is not inside but beside it, as associated data: a cursor with another binding does not open.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::model::{CallerId, Problem, ProblemCode, SourceName};
+use crate::upstream::Position;
+
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+/// The longest text that is looked at.
+const MAX_CHARS: usize = 4_096;
+/// The shortest secret that keys are made from.
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// Where a walk stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalkState {
+    /// The upstream page to read next.
+    #[serde(rename = "p")]
+    pub position: Position,
+    /// Rows of that page that were given out already.
+    #[serde(rename = "o")]
+    pub offset: u32,
+    /// The upstream page size, fixed at the first call.
+    #[serde(rename = "s")]
+    pub page_size: u32,
+    /// The total as the source last told it.
+    #[serde(rename = "t")]
+    pub total: Option<u64>,
+}
+
+/// What a cursor is bound to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Binding<'a> {
+    pub caller_issuer: &'a str,
+    pub caller_subject: &'a str,
+    pub source: &'a str,
+    pub staff_id: Option<&'a str>,
+    pub raw: bool,
+}
+
+impl<'a> Binding<'a> {
+    pub fn new(caller: &'a CallerId, source: &'a SourceName, staff_id: Option<&'a str>, raw: bool) -> Self {
+        Self {
+            caller_issuer: &caller.issuer,
+            caller_subject: &caller.subject,
+            source: source.as_str(),
+            staff_id,
+            raw,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a struct of texts has a JSON form")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    #[serde(flatten)]
+    state: WalkState,
+    /// Epoch seconds.
+    #[serde(rename = "e")]
+    expires: i64,
+}
+
+/// Seals and opens cursors. The first key seals, all open.
+pub struct Cursors {
+    keys: Vec<XChaCha20Poly1305>,
+    lifetime: Duration,
+}
+
+/// A secret that is too short to make a key from.
+#[derive(Debug, thiserror::Error)]
+#[error("expected at least one secret of {MIN_SECRET_BYTES} bytes or more, one a line")]
+pub struct ShortSecret;
+
+impl Cursors {
+    /// # Errors
+    /// There is no secret, or one is shorter than 32 bytes.
+    pub fn new(secrets: &[SecretString], lifetime: Duration) -> Result<Self, ShortSecret> {
+        let keys: Vec<_> = secrets.iter().map(|secret| key(secret.expose_secret().as_bytes())).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(ShortSecret) } else { Ok(Self { keys, lifetime }) }
+    }
+
+    /// Keys of this process alone: its cursors die with it.
+    pub fn with_random_key(lifetime: Duration) -> Self {
+        let key = key(&rand::random::<[u8; MIN_SECRET_BYTES]>()).expect("32 bytes are long enough");
+        Self { keys: vec![key], lifetime }
+    }
+
+    pub fn seal(&self, state: WalkState, binding: &Binding<'_>, now: Timestamp) -> String {
+        let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
+        let sealed = Sealed { state, expires: now.as_second().saturating_add(lifetime) };
+        let payload = serde_json::to_vec(&sealed).expect("a struct of numbers and texts has a JSON form");
+        let nonce: [u8; NONCE_BYTES] = rand::random();
+        let aad = binding.bytes();
+        let sealed = self.keys[0]
+            .encrypt(&XNonce::from(nonce), Payload { msg: &payload, aad: &aad })
+            .expect("a payload of some bytes is within the cipher's limits");
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(&sealed);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// # Errors
+    /// `cursor_invalid` for everything that [`Self::seal`] did not make for this binding within its lifetime.
+    pub fn open(&self, cursor: &str, binding: &Binding<'_>, now: Timestamp) -> Result<WalkState, Problem> {
+        let sealed = self.unseal(cursor, binding).ok_or_else(|| {
+            invalid("it was not made by this service, or for another caller, source, staff_id or include")
+        })?;
+        if now.as_second() >= sealed.expires {
+            return Err(invalid("it has expired; start the walk anew"));
+        }
+        Ok(sealed.state)
+    }
+
+    fn unseal(&self, cursor: &str, binding: &Binding<'_>) -> Option<Sealed> {
+        let bytes = URL_SAFE_NO_PAD.decode(Some(cursor).filter(|cursor| cursor.len() <= MAX_CHARS)?).ok()?;
+        let (version, rest) = bytes.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
+        let nonce = XNonce::from(*nonce);
+        let aad = binding.bytes();
+        let payload = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
+        serde_json::from_slice(&payload).ok()
+    }
+}
+
+fn key(secret: &[u8]) -> Result<XChaCha20Poly1305, ShortSecret> {
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(ShortSecret);
+    }
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, secret)
+        .expand(b"scrm-gateway cursor v1", &mut key)
+        .expect("32 bytes are within the limit of HKDF-SHA-256");
+    Ok(XChaCha20Poly1305::new(&key.into()))
+}
+
+fn invalid(why: &str) -> Problem {
+    Problem::new(ProblemCode::CursorInvalid, format!("cursor: {why}"))
+}

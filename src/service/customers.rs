@@ -1,0 +1,235 @@
+//! One customer over the sources that know it (contract §3.3): who is asked, how long the rest is waited for, and what
+//! is said of those that did not answer.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use crate::model::{
+    CustomerAnswer, CustomerId, Meta, Problem, ProblemCode, ShortProblem, SourceName, SourceReport, SourceStatus,
+    SourcedCustomer,
+};
+use crate::upstream::{Failure, GetCustomer, GetRequest, Source, UpstreamError};
+
+use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
+use super::failure::foremost;
+use super::{RequestContext, Sources, merge};
+
+/// What is asked of a customer.
+#[derive(Debug, Clone)]
+pub struct DetailQuery {
+    pub id: CustomerId,
+    pub source: Option<String>,
+    pub staff_id: Option<String>,
+    pub raw: bool,
+    pub on_partial: OnPartial,
+    pub freshness: Freshness,
+}
+
+/// What becomes of an answer that lacks a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnPartial {
+    #[default]
+    Allow,
+    Fail,
+}
+
+/// An answer and what its headers are made of.
+#[derive(Debug)]
+pub struct Detail {
+    pub answer: CustomerAnswer,
+    /// The cache's part, one member a source that was asked.
+    pub cache: Vec<(SourceName, CacheNote)>,
+    /// The time each asked source took.
+    pub timings: Vec<(SourceName, Duration)>,
+}
+
+/// Looks customers up.
+#[derive(Clone)]
+pub struct Customers {
+    pub sources: Sources,
+    pub details: Details,
+    /// How long the rest is waited for after the first answer.
+    pub merge_grace: Duration,
+}
+
+/// One source's part of a lookup.
+struct Part {
+    source: Arc<Source>,
+    state: PartState,
+    took: Duration,
+}
+
+enum PartState {
+    /// Waits for an id that another source may tell.
+    NeedsExternalUserId(Arc<dyn GetCustomer>),
+    Asked(GetRequest, Arc<dyn GetCustomer>),
+    Answered(Looked),
+    Skipped(ShortProblem),
+}
+
+type Lookup<'a> = BoxFuture<'a, (usize, Looked, Duration)>;
+
+impl Customers {
+    /// # Errors
+    /// Those of the decision table of contract §3.3, and `invalid_request` for a source that is not visible.
+    pub async fn detail(&self, context: &RequestContext, query: &DetailQuery) -> Result<Detail, Problem> {
+        let sources = self.sources.named(&context.caller, query.source.as_deref())?;
+        let mut parts: Vec<Part> = sources.into_iter().map(|source| first_part(source, query)).collect();
+        self.ask(context, query, &mut parts).await;
+        conclude(parts, query)
+    }
+
+    /// Asks until every part is answered, or the grace after the first answer is over.
+    async fn ask(&self, context: &RequestContext, query: &DetailQuery, parts: &mut [Part]) {
+        let mut lookups: FuturesUnordered<Lookup<'_>> = FuturesUnordered::new();
+        for index in 0..parts.len() {
+            lookups.extend(self.lookup(context, query, parts, index));
+        }
+        let mut until = context.deadline.0 + self.merge_grace;
+        while let Ok(Some((index, looked, took))) = tokio::time::timeout_at(until, lookups.next()).await {
+            let found = match &looked.outcome {
+                Outcome::Found(record) | Outcome::Stale(record, _) => Some(record.clone()),
+                Outcome::NotFound | Outcome::Failed(_) => None,
+            };
+            parts[index].state = PartState::Answered(looked);
+            parts[index].took = took;
+            let Some(found) = found else { continue };
+            until = until.min(Instant::now() + self.merge_grace);
+            let Some(id) = found.customer.external_user_id.clone() else { continue };
+            for index in 0..parts.len() {
+                if let PartState::NeedsExternalUserId(get) = &parts[index].state {
+                    let request = get_request(query, CustomerId::ExternalUserId(id.clone()));
+                    parts[index].state = PartState::Asked(request, get.clone());
+                    lookups.extend(self.lookup(context, query, parts, index));
+                }
+            }
+        }
+        drop(lookups);
+        for part in parts {
+            match &part.state {
+                PartState::Asked(request, get) => {
+                    let late = UpstreamError::new(&part.source.name, Failure::TimedOut { sent: true });
+                    part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request, late));
+                }
+                PartState::NeedsExternalUserId(_) => {
+                    part.state = skipped("it is asked by external_user_id alone, and no source told that");
+                }
+                PartState::Answered(_) | PartState::Skipped(_) => {}
+            }
+        }
+    }
+
+    fn lookup<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        query: &'a DetailQuery,
+        parts: &[Part],
+        index: usize,
+    ) -> Option<Lookup<'a>> {
+        let PartState::Asked(request, get) = &parts[index].state else { return None };
+        let (request, get, source) = (request.clone(), get.clone(), parts[index].source.clone());
+        let begun = Instant::now();
+        Some(Box::pin(async move {
+            let looked =
+                self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
+            (index, looked, begun.elapsed())
+        }))
+    }
+}
+
+fn get_request(query: &DetailQuery, id: CustomerId) -> GetRequest {
+    GetRequest { id, staff_id: query.staff_id.clone(), raw: query.raw }
+}
+
+fn skipped(why: &str) -> PartState {
+    PartState::Skipped(ShortProblem::new(ProblemCode::NotOffered, why))
+}
+
+fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
+    let state = match (source.get_by(&query.id), &query.id) {
+        (Some(get), _) if get.requires_staff_id() && query.staff_id.is_none() => skipped("it is asked with staff_id only"),
+        (Some(get), id) => PartState::Asked(get_request(query, id.clone()), get.clone()),
+        (None, CustomerId::UnionId(_)) => match &source.operations.get_by_external_user_id {
+            Some(get) if get.requires_staff_id() && query.staff_id.is_none() => {
+                skipped("it is asked with staff_id only")
+            }
+            Some(get) => PartState::NeedsExternalUserId(get.clone()),
+            None => skipped("it offers no details"),
+        },
+        (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
+    };
+    Part { source, state, took: Duration::ZERO }
+}
+
+/// The decision table of contract §3.3.
+fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
+    let mut reports = Vec::with_capacity(parts.len());
+    let mut failures = Vec::new();
+    let mut found = Vec::new();
+    let (mut cache, mut timings) = (Vec::new(), Vec::new());
+    for part in parts {
+        let name = part.source.name.clone();
+        let (status, fetched_at, problem) = match part.state {
+            PartState::Answered(looked) => {
+                cache.push((name.clone(), looked.cache));
+                timings.push((name.clone(), part.took));
+                match looked.outcome {
+                    Outcome::Found(record) => {
+                        found.push(record);
+                        (SourceStatus::Ok, looked.fetched_at, None)
+                    }
+                    Outcome::Stale(record, error) => {
+                        found.push(record);
+                        (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
+                    }
+                    Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
+                    Outcome::Failed(error) => {
+                        let problem = Problem::from(error.as_ref());
+                        let short = problem.short();
+                        failures.push(problem);
+                        (SourceStatus::Failed, None, Some(short))
+                    }
+                }
+            }
+            PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why)),
+            PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
+        };
+        reports.push(SourceReport { source: name, status, fetched_at, problem });
+    }
+    let asked_any = reports.iter().any(|report| report.status != SourceStatus::Skipped);
+    let must_fail = found.is_empty() || query.on_partial == OnPartial::Fail;
+    if must_fail && let Some(problem) = foremost(failures) {
+        return Err(problem);
+    }
+    let records = found.into_iter().map(|record| SourcedCustomer::clone(&record));
+    let Some(mut merged) = merge::merge(records) else {
+        return Err(if asked_any {
+            Problem::new(ProblemCode::NotFound, "no asked source knows this customer")
+        } else {
+            not_offered(&reports)
+        });
+    };
+    if let Some(staff_id) = &query.staff_id {
+        merge::narrow_to_staff(&mut merged, staff_id);
+    }
+    let SourcedCustomer { customer, mut warnings } = merged;
+    for warning in &mut warnings {
+        warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
+    }
+    let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
+    Ok(Detail { answer, cache, timings })
+}
+
+fn not_offered(reports: &[SourceReport]) -> Problem {
+    let reasons: Vec<String> = reports
+        .iter()
+        .filter_map(|report| Some(format!("{}: {}", report.source, report.problem.as_ref()?.detail)))
+        .collect();
+    let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
+    Problem::new(ProblemCode::NotOffered, detail)
+}

@@ -1,0 +1,68 @@
+//! From what went wrong with a source to what the caller is told: the one place.
+
+use std::time::Duration;
+
+use crate::model::{Problem, ProblemCode};
+use crate::upstream::{CodeClass, Failure, UpstreamError};
+
+/// What a 503 asks a caller to wait where the source named no time.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<&UpstreamError> for Problem {
+    fn from(error: &UpstreamError) -> Self {
+        let (code, detail) = match &error.failure {
+            Failure::Refused { class, status, reply } => refused(*class, *status, reply.is_some()),
+            Failure::BadPayload(what) => (ProblemCode::SourceBadPayload, format!("its answer is unreadable: {what}")),
+            Failure::Unreachable => (ProblemCode::SourceUnavailable, "it cannot be reached".to_owned()),
+            Failure::ConnectionLost => (ProblemCode::SourceUnavailable, "the connection broke".to_owned()),
+            Failure::TimedOut { .. } => (ProblemCode::SourceTimeout, "it did not answer in time".to_owned()),
+            Failure::Busy => (ProblemCode::SourceTimeout, "no slot for a call became free in time".to_owned()),
+        };
+        let mut problem = Self::new(code, format!("source {}: {detail}", error.name));
+        problem.source = Some(error.name.clone());
+        if let Failure::Refused { reply, .. } = &error.failure {
+            problem.upstream.clone_from(reply);
+        }
+        if problem.status == 503 {
+            problem.retry_after = Some(error.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+        }
+        problem
+    }
+}
+
+fn refused(class: CodeClass, status: u16, spoke: bool) -> (ProblemCode, String) {
+    let (code, what) = match class {
+        CodeClass::NotFound => (ProblemCode::NotFound, "it does not know the customer"),
+        CodeClass::Credentials => (ProblemCode::SourceCredentials, "it refused the gateway's credentials"),
+        CodeClass::RateLimited => (ProblemCode::SourceRateLimited, "its own limit is reached"),
+        CodeClass::Retryable => (ProblemCode::SourceUnavailable, "it says that it cannot serve now"),
+        CodeClass::Invalid => (ProblemCode::ValidationFailed, "it refused the values"),
+        CodeClass::Rejected if spoke => (ProblemCode::SourceRejected, "it answered with a code that no table knows"),
+        CodeClass::Rejected => (ProblemCode::SourceRejected, "it answered with an unexpected status"),
+    };
+    let detail = if (200..300).contains(&status) { what.to_owned() } else { format!("{what} (HTTP {status})") };
+    (code, detail)
+}
+
+/// Of several failures, the one that is told: the one that says most about what to do (contract §3.3).
+pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Problem> {
+    use ProblemCode as C;
+    const ORDER: [ProblemCode; 7] = [
+        C::ValidationFailed,
+        C::SourceCredentials,
+        C::SourceRejected,
+        C::SourceBadPayload,
+        C::SourceUnavailable,
+        C::SourceRateLimited,
+        C::SourceTimeout,
+    ];
+    let rank = |problem: &Problem| ORDER.iter().position(|code| *code == problem.code).unwrap_or(ORDER.len());
+    problems.into_iter().min_by_key(rank)
+}
+
+/// Writes a source's failure to the log, with its causes; they hold no URL and no credential.
+pub fn log(error: &UpstreamError) {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    tracing::warn!(source = %error.name, failure = %error.failure, causes = ?causes, "a source failed");
+}

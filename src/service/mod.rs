@@ -1,0 +1,16 @@
+//! What the façade means: which sources are asked, how their answers become one, how lists are walked and batches cut.
+//!
+//! Knows no HTTP framework and no HTTP client.
+
+pub mod batch;
+mod context;
+pub mod cursor;
+pub mod customers;
+pub mod details;
+mod failure;
+pub mod lists;
+pub mod merge;
+mod sources;
+
+pub use context::{QuotaHandle, RequestContext};
+pub use sources::Sources;

@@ -1,0 +1,259 @@
+//! The part of the configuration that every source has; each kind adds its own (`juzibot::config`, `tanma::config`).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::{Host, Url};
+
+use crate::model::{Operation, SourceName};
+
+use super::codes::CodeAdditions;
+use super::{juzibot, tanma};
+
+/// A kind of source, as `kind` spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Juzibot,
+    Tanma,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Juzibot => "juzibot",
+            Self::Tanma => "tanma",
+        }
+    }
+}
+
+/// One `[sources.NAME]`, validated.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    pub name: SourceName,
+    pub settings: Settings,
+    pub kind: KindSettings,
+}
+
+/// What a kind adds.
+#[derive(Debug, Clone)]
+pub enum KindSettings {
+    Juzibot(juzibot::Config),
+    Tanma(tanma::Config),
+}
+
+impl KindSettings {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Juzibot(_) => Kind::Juzibot,
+            Self::Tanma(_) => Kind::Tanma,
+        }
+    }
+}
+
+/// What every source has.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Scheme, host and path prefix; no query.
+    pub base_url: Url,
+    /// The operations that may be used; empty: all that the kind offers.
+    pub operations: Vec<Operation>,
+    /// One read, from the free slot to the last byte.
+    pub timeout: Duration,
+    /// One write, likewise.
+    pub write_timeout: Duration,
+    pub connect_timeout: Duration,
+    /// Calls at once.
+    pub max_in_flight: usize,
+    /// The largest answer, in bytes, after decompression.
+    pub max_response: usize,
+    pub codes: CodeAdditions,
+}
+
+/// A setting of a source that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The reader's own words; they name the key and where it came from.
+    #[error("{0}")]
+    Read(Box<config::ConfigError>),
+    #[error("sources.{source_name}.{key}: {expected}")]
+    Setting { source_name: SourceName, key: &'static str, expected: String },
+    #[error("sources.{source_name}.{key}: unknown key")]
+    Unknown { source_name: SourceName, key: String },
+}
+
+#[derive(Debug, Deserialize)]
+struct KindOnly {
+    kind: Kind,
+}
+
+#[derive(Debug, Deserialize)]
+struct Raw {
+    base_url: String,
+    #[serde(default)]
+    operations: Vec<Operation>,
+    #[serde(default = "default_timeout", with = "humantime_serde")]
+    timeout: Duration,
+    #[serde(default = "default_write_timeout", with = "humantime_serde")]
+    write_timeout: Duration,
+    #[serde(default = "default_connect_timeout", with = "humantime_serde")]
+    connect_timeout: Duration,
+    #[serde(default = "default_max_in_flight")]
+    max_in_flight: usize,
+    #[serde(default = "default_max_response")]
+    max_response: ByteSize,
+    #[serde(default)]
+    allow_http: bool,
+    #[serde(default)]
+    codes: CodeAdditions,
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(3)
+}
+fn default_write_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+fn default_connect_timeout() -> Duration {
+    Duration::from_secs(2)
+}
+fn default_max_in_flight() -> usize {
+    64
+}
+fn default_max_response() -> ByteSize {
+    ByteSize::mib(16)
+}
+
+impl SourceConfig {
+    /// Reads `[sources.NAME]` out of the loaded configuration.
+    pub fn read(name: &SourceName, loaded: &config::Config) -> Result<Self, ConfigError> {
+        let reader = Reader { name, loaded };
+        let kind = reader.section::<KindOnly>()?.0.kind;
+        let (raw, unknown) = reader.section::<Raw>()?;
+        let (kind, unknown_to_kind) = match kind {
+            Kind::Juzibot => {
+                let (raw, unknown) = reader.section()?;
+                (KindSettings::Juzibot(juzibot::Config::validate(name, raw)?), unknown)
+            }
+            Kind::Tanma => {
+                let (raw, unknown) = reader.section()?;
+                (KindSettings::Tanma(tanma::Config::validate(name, raw)?), unknown)
+            }
+        };
+        if let Some(key) = unknown.intersection(&unknown_to_kind).find(|key| *key != "kind") {
+            return Err(ConfigError::Unknown { source_name: name.clone(), key: key.clone() });
+        }
+        Ok(Self { name: name.clone(), settings: Settings::validate(name, raw)?, kind })
+    }
+}
+
+/// Reads one section several times: the common part, and the kind's. A key is unknown when both pass over it.
+struct Reader<'a> {
+    name: &'a SourceName,
+    loaded: &'a config::Config,
+}
+
+impl Reader<'_> {
+    fn section<T: DeserializeOwned>(&self) -> Result<(T, BTreeSet<String>), ConfigError> {
+        let mut ignored = BTreeSet::new();
+        let key = format!("sources.{}", self.name);
+        let read = |error| ConfigError::Read(Box::new(error));
+        let value: config::Value = self.loaded.get(&key).map_err(read)?;
+        let parsed = serde_ignored::deserialize(value, |path| {
+            ignored.insert(path.to_string());
+        });
+        parsed.map(|parsed| (parsed, ignored)).map_err(|error: config::ConfigError| read(error.extend_with_key(&key)))
+    }
+}
+
+impl Settings {
+    fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
+        let fault = |key, expected: &str| ConfigError::Setting {
+            source_name: name.clone(),
+            key,
+            expected: expected.to_owned(),
+        };
+        let base_url = Url::parse(&raw.base_url)
+            .ok()
+            .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
+            .filter(|url| url.username().is_empty() && url.password().is_none())
+            .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
+        let loopback = match base_url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(domain)) => domain == "localhost",
+            None => false,
+        };
+        match base_url.scheme() {
+            "https" => {}
+            "http" if loopback || raw.allow_http => {}
+            "http" => {
+                return Err(fault("base_url", "plain http is taken to a loopback address only, or with allow_http = true"));
+            }
+            _ => return Err(fault("base_url", "expected https")),
+        }
+        for (key, duration) in
+            [("timeout", raw.timeout), ("write_timeout", raw.write_timeout), ("connect_timeout", raw.connect_timeout)]
+        {
+            if duration.is_zero() {
+                return Err(fault(key, "expected a duration longer than 0, such as \"3s\""));
+            }
+        }
+        if raw.max_in_flight == 0 || raw.max_in_flight > tokio::sync::Semaphore::MAX_PERMITS {
+            return Err(fault("max_in_flight", "expected a number of at least 1"));
+        }
+        let max_response = usize::try_from(raw.max_response.as_u64()).unwrap_or(usize::MAX);
+        if max_response == 0 {
+            return Err(fault("max_response", "expected a size larger than 0, such as \"16MiB\""));
+        }
+        Ok(Self {
+            base_url,
+            operations: raw.operations,
+            timeout: raw.timeout,
+            write_timeout: raw.write_timeout,
+            connect_timeout: raw.connect_timeout,
+            max_in_flight: raw.max_in_flight,
+            max_response,
+            codes: raw.codes,
+        })
+    }
+
+    /// The URL of a path below the base.
+    pub fn url(&self, path: &str) -> Url {
+        let mut url = self.base_url.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}{path}"));
+        url
+    }
+}
+
+/// A secret that is given in place or by a file whose trailing newline is dropped.
+pub fn secret(
+    name: &SourceName,
+    key: &'static str,
+    inline: Option<secrecy::SecretString>,
+    file: Option<std::path::PathBuf>,
+) -> Result<secrecy::SecretString, ConfigError> {
+    use secrecy::ExposeSecret;
+    let fault = |expected: String| ConfigError::Setting { source_name: name.clone(), key, expected };
+    let secret = match (inline, file) {
+        (Some(secret), None) => secret,
+        (None, Some(path)) => crate::upstream::config::read_secret(&path)
+            .map_err(|error| fault(format!("the file {} cannot be read: {error}", path.display())))?,
+        (Some(_), Some(_)) => return Err(fault(format!("give either {key} or {key}_file, not both"))),
+        (None, None) => return Err(fault(format!("missing; give {key} or {key}_file"))),
+    };
+    if secret.expose_secret().is_empty() {
+        return Err(fault("is empty".to_owned()));
+    }
+    Ok(secret)
+}
+
+/// Reads a secret from a file.
+pub fn read_secret(path: &std::path::Path) -> std::io::Result<secrecy::SecretString> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
+}

@@ -1,0 +1,175 @@
+//! The envelope both vendors wrap their answers in, decoded before anybody looks at the outcome.
+//!
+//! Both spellings are read from either kind: public clients of JuziBot were seen to accept `errcode`/`errmsg` and
+//! `code`/`message` alike, and both vendors report errors inside HTTP 200.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::model::{SourceName, UpstreamReply};
+
+use super::http::Reply;
+use super::lenient::{self, Code};
+use super::redact::Redactor;
+use super::{CodeClass, CodeTable, Failure, UpstreamError};
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(default, deserialize_with = "lenient::code")]
+    errcode: Option<Code>,
+    #[serde(default, deserialize_with = "lenient::code")]
+    code: Option<Code>,
+    #[serde(default, borrow)]
+    errmsg: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    total: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    fail_list: Option<&'a RawValue>,
+}
+
+/// An opened envelope.
+pub struct Envelope<'a> {
+    /// Why the source refused the call; `None` where it says success.
+    pub refusal: Option<UpstreamError>,
+    /// Absent and null are `None`.
+    data: Option<&'a RawValue>,
+    total: Option<&'a RawValue>,
+    fail_list: Option<&'a RawValue>,
+}
+
+/// How one source's envelopes are read.
+pub struct Opener {
+    pub name: SourceName,
+    pub codes: CodeTable,
+    pub redactor: Redactor,
+}
+
+impl Opener {
+    /// Reads the envelope of a reply.
+    ///
+    /// # Errors
+    /// The reply is a success by its status and no envelope with a code; or no success and no envelope.
+    pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
+        let wire = parse::<Wire<'_>>(&reply.body, "").map_err(|fault| {
+            if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply, None) }
+        })?;
+        // Where both spellings are there and disagree, the one that reports an error is believed.
+        let codes = [wire.errcode, wire.code];
+        let code = codes.iter().flatten().find(|code| code.0 != "0").or(codes.iter().flatten().next());
+        let message = text_of(wire.errmsg).or_else(|| text_of(wire.message)).unwrap_or_default();
+        let refusal = match code {
+            Some(code) if code.0 != "0" => Some(self.refused(reply, &code.0, &message)),
+            _ if !reply.is_success() => Some(self.refused_by_status(reply, None)),
+            Some(_) => None,
+            None => return Err(self.unreadable(Fault::at("", "the envelope has no code"))),
+        };
+        let present = |raw: Option<&'a RawValue>| raw.filter(|raw| raw.get() != "null");
+        Ok(Envelope {
+            refusal,
+            data: present(wire.data),
+            total: present(wire.total),
+            fail_list: present(wire.fail_list),
+        })
+    }
+
+    /// An answer of the wrong shape.
+    pub fn unreadable(&self, fault: Fault) -> UpstreamError {
+        UpstreamError::new(&self.name, Failure::BadPayload(fault.0))
+    }
+
+    /// A source's own words about one entry, fit to be shown; `None` where it said nothing.
+    pub fn reply(&self, code: Option<&Code>, message: Option<&str>) -> Option<UpstreamReply> {
+        let code = code.map(|code| self.redactor.clean(&code.0)).unwrap_or_default();
+        let message = message.map(|message| self.redactor.clean(message)).unwrap_or_default();
+        (!code.is_empty() || !message.is_empty()).then_some(UpstreamReply { code, message })
+    }
+
+    fn refused(&self, reply: &Reply, code: &str, message: &str) -> UpstreamError {
+        let upstream = UpstreamReply { code: self.redactor.clean(code), message: self.redactor.clean(message) };
+        let class = match self.codes.class(code) {
+            CodeClass::Rejected if !reply.is_success() => CodeClass::of_status(reply.status.as_u16()),
+            class => class,
+        };
+        self.refusal(reply, class, Some(upstream))
+    }
+
+    fn refused_by_status(&self, reply: &Reply, upstream: Option<UpstreamReply>) -> UpstreamError {
+        self.refusal(reply, CodeClass::of_status(reply.status.as_u16()), upstream)
+    }
+
+    fn refusal(&self, reply: &Reply, class: CodeClass, upstream: Option<UpstreamReply>) -> UpstreamError {
+        let failure = Failure::Refused { class, status: reply.status.as_u16(), reply: upstream };
+        UpstreamError { retry_after: reply.retry_after, ..UpstreamError::new(&self.name, failure) }
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// The envelope of a success.
+    pub fn success(self) -> Result<Self, UpstreamError> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(self),
+        }
+    }
+
+    /// `data`, with the text it was read from; `None` where it is absent or null.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
+        self.data.map(|raw| parse(raw.get().as_bytes(), "data")).transpose()
+    }
+
+    /// `data` as it came.
+    pub fn raw_data(&self) -> Option<&'a RawValue> {
+        self.data
+    }
+
+    pub fn total(&self) -> Result<Option<u64>, Fault> {
+        let total: Option<Code> = self.total.map(|raw| parse(raw.get().as_bytes(), "total")).transpose()?;
+        total.map(|total| total.0.parse().map_err(|_| Fault::at("total", "wrong type"))).transpose()
+    }
+
+    /// `fail_list`; absent and null are empty.
+    pub fn fail_list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
+        Ok(self.fail_list.map(|raw| parse(raw.get().as_bytes(), "fail_list")).transpose()?.unwrap_or_default())
+    }
+}
+
+/// Where an answer could not be read: a path and a word, never a value.
+#[derive(Debug)]
+pub struct Fault(String);
+
+impl Fault {
+    pub fn at(path: &str, what: &str) -> Self {
+        Self(if path.is_empty() { what.to_owned() } else { format!("{what} at {path}") })
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let what = match error.inner().classify() {
+            serde_json::error::Category::Data => "wrong type",
+            serde_json::error::Category::Eof => "cut short",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
+        };
+        let path = error.path().to_string();
+        match (within, path.as_str()) {
+            ("", ".") => Fault::at("", what),
+            (_, ".") => Fault::at(within, what),
+            ("", _) => Fault::at(&path, what),
+            (_, path) if path.starts_with('[') => Fault::at(&format!("{within}{path}"), what),
+            (_, path) => Fault::at(&format!("{within}.{path}"), what),
+        }
+    })?;
+    deserializer.end().map_err(|_| Fault::at(within, "not JSON"))?;
+    Ok(value)
+}
+
+/// A message, whatever it is spelled as; only a string is of use.
+fn text_of(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty())
+}

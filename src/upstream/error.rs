@@ -1,0 +1,78 @@
+//! What can go wrong with a source, for us; callers see the [`crate::model::Problem`] made of it.
+
+use std::time::Duration;
+
+use crate::model::{SourceName, UpstreamReply};
+
+use super::CodeClass;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A call to a source that brought no usable answer. Never holds a URL or a credential.
+#[derive(Debug, thiserror::Error)]
+#[error("source {name}: {failure}")]
+pub struct UpstreamError {
+    pub name: SourceName,
+    pub failure: Failure,
+    /// What the source's `Retry-After` asked for.
+    pub retry_after: Option<Duration>,
+    #[source]
+    pub cause: Option<Cause>,
+}
+
+/// The ways in which a call fails.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The source decided against the call: by a code in its envelope, or by an HTTP status.
+    #[error("refused as {class:?}, status {status}")]
+    Refused { class: CodeClass, status: u16, reply: Option<UpstreamReply> },
+    /// An answer that cannot be read. The text says where, never what.
+    #[error("unreadable answer: {0}")]
+    BadPayload(String),
+    /// No connection: nothing has reached the source.
+    #[error("no connection")]
+    Unreachable,
+    /// The connection broke; the request may have reached the source.
+    #[error("connection lost")]
+    ConnectionLost,
+    /// No answer in time; `sent` tells whether the request may have reached the source.
+    #[error("no answer in time")]
+    TimedOut { sent: bool },
+    /// All of the source's slots were in use until the deadline; nothing was sent.
+    #[error("no free slot")]
+    Busy,
+}
+
+impl UpstreamError {
+    pub fn new(name: &SourceName, failure: Failure) -> Self {
+        Self { name: name.clone(), failure, retry_after: None, cause: None }
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Whether it is certain that nothing of the request reached the source.
+    pub fn nothing_sent(&self) -> bool {
+        matches!(self.failure, Failure::Unreachable | Failure::Busy | Failure::TimedOut { sent: false })
+    }
+
+    /// Whether the source failed, rather than refused what was asked: what a kept record may stand in for (§6).
+    pub fn is_outage(&self) -> bool {
+        match &self.failure {
+            Failure::Refused { class, .. } => {
+                matches!(class, CodeClass::Retryable | CodeClass::RateLimited | CodeClass::Credentials)
+            }
+            _ => true,
+        }
+    }
+}
+
+impl UpstreamError {
+    /// Whether the source's code says that it does not know the customer.
+    pub fn says_not_found(&self) -> bool {
+        matches!(&self.failure, Failure::Refused { class: CodeClass::NotFound, .. })
+    }
+}

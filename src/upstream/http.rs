@@ -1,0 +1,170 @@
+//! The one HTTP client for sources: timeouts, slots, size cap, and errors without a URL in them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Request, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::model::SourceName;
+
+use super::{Deadline, Failure, Settings, UpstreamError};
+
+/// What all sources share of the way out.
+#[derive(Debug, Clone, Default)]
+pub struct ClientConfig {
+    /// A proxy for all calls; the environment is never asked for one.
+    pub proxy: Option<url::Url>,
+    /// Certificate authorities in PEM, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A client that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("outbound.ca_file: {0}")]
+    CaFile(std::io::Error),
+    #[error("outbound: {0}")]
+    Build(reqwest::Error),
+}
+
+/// Whether a call changes something at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Read,
+    Write,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub retry_after: Option<Duration>,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+}
+
+/// The way to one source.
+pub struct Client {
+    name: SourceName,
+    http: reqwest::Client,
+    timeout: Duration,
+    write_timeout: Duration,
+    max_response: usize,
+    slots: Arc<Semaphore>,
+}
+
+impl Client {
+    pub fn new(name: &SourceName, settings: &Settings, shared: &ClientConfig) -> Result<Self, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            // A redirect would carry the credentials to a host nobody configured.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(settings.connect_timeout)
+            // Below the usual keep-alive of servers, so that a connection is not taken up as they close it.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .tcp_nodelay(true)
+            .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = &shared.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::Build)?);
+        }
+        if let Some(path) = &shared.ca_file {
+            let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::Build)?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        Ok(Self {
+            name: name.clone(),
+            http: builder.build().map_err(ClientError::Build)?,
+            timeout: settings.timeout,
+            write_timeout: settings.write_timeout,
+            max_response: settings.max_response,
+            slots: Arc::new(Semaphore::new(settings.max_in_flight)),
+        })
+    }
+
+    /// Sends one request and reads the answer whole. `request` is made when a slot is free, so that what it carries of
+    /// the time (a signature) is of the moment of sending.
+    pub async fn send(
+        &self,
+        effect: Effect,
+        deadline: Deadline,
+        request: impl FnOnce() -> Request + Send,
+    ) -> Result<Reply, UpstreamError> {
+        let slot = tokio::time::timeout_at(deadline.0, self.slots.acquire()).await;
+        let Ok(Ok(_slot)) = slot else { return Err(self.error(Failure::Busy)) };
+        let allowed = match effect {
+            Effect::Read => self.timeout,
+            Effect::Write => self.write_timeout,
+        };
+        let until = deadline.0.min(Instant::now() + allowed);
+        if until <= Instant::now() {
+            return Err(self.error(Failure::TimedOut { sent: false }));
+        }
+        match tokio::time::timeout_at(until, self.exchange(request())).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(self.error(Failure::TimedOut { sent: true })),
+        }
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Reply, UpstreamError> {
+        let mut response = self.http.execute(request).await.map_err(|error| self.transport(error))?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        if declared > self.max_response {
+            return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
+        }
+        let mut body = BytesMut::with_capacity(declared);
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.max_response => {
+                    return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) if error.is_timeout() => return Err(self.transport(error)),
+                Err(error) => {
+                    let failure = Failure::BadPayload("cut short".to_owned());
+                    return Err(self.error(failure).caused_by(error.without_url()));
+                }
+            }
+        }
+        Ok(Reply { status, retry_after, body: body.freeze() })
+    }
+
+    fn error(&self, failure: Failure) -> UpstreamError {
+        UpstreamError::new(&self.name, failure)
+    }
+
+    /// The one place where a client error becomes ours: its URL, which holds the token, is taken off.
+    fn transport(&self, error: reqwest::Error) -> UpstreamError {
+        let failure = match (error.is_connect(), error.is_timeout()) {
+            (true, true) => Failure::TimedOut { sent: false },
+            (true, false) => Failure::Unreachable,
+            (false, true) => Failure::TimedOut { sent: true },
+            (false, false) => Failure::ConnectionLost,
+        };
+        self.error(failure).caused_by(error.without_url())
+    }
+}
+
+/// `Retry-After` in either form (RFC 9110 §10.2.3), from now.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}

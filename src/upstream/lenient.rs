@@ -1,0 +1,69 @@
+//! Readers for what vendors send: absent, null, empty and numbers in strings are all forms of the same thing.
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// A text; absent, null and `""` are `None`.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+/// A list; absent and null are empty.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// An integer, also as a numeric string; absent, null and `""` are `None`.
+pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    match code(deserializer)? {
+        None => Ok(None),
+        Some(code) => code.0.parse().map(Some).map_err(|_| de::Error::custom("expected an integer")),
+    }
+}
+
+/// A code or an id, as a number or a string; absent, null and `""` are `None`.
+pub fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Code>, D::Error> {
+    Ok(Option::<Code>::deserialize(deserializer)?.filter(|code| !code.0.is_empty()))
+}
+
+/// A code or an id in its decimal or textual form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Code(pub String);
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CodeVisitor;
+        impl Visitor<'_> for CodeVisitor {
+            type Value = Code;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an integer or a string")
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Code, E> {
+                Ok(Code(value.to_string()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Code, E> {
+                Ok(Code(value.to_string()))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Code, E> {
+                Ok(Code(value.trim().to_owned()))
+            }
+        }
+        deserializer.deserialize_any(CodeVisitor)
+    }
+}
+
+/// Each value once, in order of first appearance.
+pub fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for value in values {
+        if !kept.contains(&value) {
+            kept.push(value);
+        }
+    }
+    kept
+}
+
+/// Each text once, in order of first appearance, empty ones left out.
+pub fn distinct_texts(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    distinct(texts.into_iter().filter(|text| !text.is_empty()))
+}
