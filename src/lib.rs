@@ -1,5 +1,20 @@
-//! scrm-gateway.
+//! scrm-gateway: one clean REST contract in front of two very different customer APIs.
+//!
+//! The modules stand in the order in which a request meets them, and each imports only what stands below it: the edge
+//! may say no, a route takes the request apart, the service decides what it means, sources and stores are asked, all in
+//! the words of the model. [`app`] puts them together; [`cli`] is what a person runs.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod edge;
+mod error;
 pub mod model;
+pub mod openapi;
+pub mod routes;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

@@ -9,7 +9,9 @@ mod customer;
 mod problem;
 mod source;
 
-pub use answer::{CustomerAnswer, CustomerPage, Meta, Page, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode};
+pub use answer::{
+    CustomerAnswer, CustomerPage, Meta, Page, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode,
+};
 pub use batch::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, FollowUpBatch, ItemResult, ItemStatus, MAX_BATCH_ITEMS,
     MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Remark, RemarkBatch,

@@ -19,9 +19,10 @@ impl RequestContext {
     /// `forbidden` where the token lacks the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.caller.has(scope) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(Problem::missing_scope(scope))
         }
-        Err(Problem::new(ProblemCode::Forbidden, format!("the token lacks the scope {scope}")))
     }
 }
 
@@ -35,7 +36,9 @@ pub struct QuotaHandle {
 
 impl std::fmt::Debug for QuotaHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QuotaHandle").field("last", &self.last()).finish_non_exhaustive()
+        f.debug_struct("QuotaHandle")
+            .field("last", &self.last())
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,7 +52,11 @@ impl QuotaHandle {
         if charge.wait.is_some() {
             return Err(charge);
         }
-        Ok(Self { quotas, caller, last: Arc::new(Mutex::new(charge)) })
+        Ok(Self {
+            quotas,
+            caller,
+            last: Arc::new(Mutex::new(charge)),
+        })
     }
 
     /// Charges a request that costs more than the 1 it has paid.

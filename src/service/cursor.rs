@@ -92,24 +92,43 @@ impl Cursors {
     /// # Errors
     /// There is no secret, or one is shorter than 32 bytes.
     pub fn new(secrets: &[SecretString], lifetime: Duration) -> Result<Self, ShortSecret> {
-        let keys: Vec<_> = secrets.iter().map(|secret| key(secret.expose_secret().as_bytes())).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(ShortSecret) } else { Ok(Self { keys, lifetime }) }
+        let keys: Vec<_> = secrets
+            .iter()
+            .map(|secret| key(secret.expose_secret().as_bytes()))
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            Err(ShortSecret)
+        } else {
+            Ok(Self { keys, lifetime })
+        }
     }
 
     /// Keys of this process alone: its cursors die with it.
     pub fn with_random_key(lifetime: Duration) -> Self {
         let key = key(&rand::random::<[u8; MIN_SECRET_BYTES]>()).expect("32 bytes are long enough");
-        Self { keys: vec![key], lifetime }
+        Self {
+            keys: vec![key],
+            lifetime,
+        }
     }
 
     pub fn seal(&self, state: WalkState, binding: &Binding<'_>, now: Timestamp) -> String {
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let sealed = Sealed { state, expires: now.as_second().saturating_add(lifetime) };
+        let sealed = Sealed {
+            state,
+            expires: now.as_second().saturating_add(lifetime),
+        };
         let payload = serde_json::to_vec(&sealed).expect("a struct of numbers and texts has a JSON form");
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let aad = binding.bytes();
         let sealed = self.keys[0]
-            .encrypt(&XNonce::from(nonce), Payload { msg: &payload, aad: &aad })
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: &payload,
+                    aad: &aad,
+                },
+            )
             .expect("a payload of some bytes is within the cipher's limits");
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&nonce);
@@ -130,7 +149,9 @@ impl Cursors {
     }
 
     fn unseal(&self, cursor: &str, binding: &Binding<'_>) -> Option<Sealed> {
-        let bytes = URL_SAFE_NO_PAD.decode(Some(cursor).filter(|cursor| cursor.len() <= MAX_CHARS)?).ok()?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(Some(cursor).filter(|cursor| cursor.len() <= MAX_CHARS)?)
+            .ok()?;
         let (version, rest) = bytes.split_first()?;
         if *version != VERSION {
             return None;
@@ -138,7 +159,10 @@ impl Cursors {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let nonce = XNonce::from(*nonce);
         let aad = binding.bytes();
-        let payload = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
+        let payload = self
+            .keys
+            .iter()
+            .find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
         serde_json::from_slice(&payload).ok()
     }
 }

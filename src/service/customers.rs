@@ -100,7 +100,9 @@ impl Customers {
             parts[index].took = took;
             let Some(found) = found else { continue };
             until = until.min(Instant::now() + self.merge_grace);
-            let Some(id) = found.customer.external_user_id.clone() else { continue };
+            let Some(id) = found.customer.external_user_id.clone() else {
+                continue;
+            };
             for index in 0..parts.len() {
                 if let PartState::NeedsExternalUserId(get) = &parts[index].state {
                     let request = get_request(query, CustomerId::ExternalUserId(id.clone()));
@@ -131,19 +133,27 @@ impl Customers {
         parts: &[Part],
         index: usize,
     ) -> Option<Lookup<'a>> {
-        let PartState::Asked(request, get) = &parts[index].state else { return None };
+        let PartState::Asked(request, get) = &parts[index].state else {
+            return None;
+        };
         let (request, get, source) = (request.clone(), get.clone(), parts[index].source.clone());
         let begun = Instant::now();
         Some(Box::pin(async move {
-            let looked =
-                self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
+            let looked = self
+                .details
+                .look_up(&source, &get, request, query.freshness, context.deadline)
+                .await;
             (index, looked, begun.elapsed())
         }))
     }
 }
 
 fn get_request(query: &DetailQuery, id: CustomerId) -> GetRequest {
-    GetRequest { id, staff_id: query.staff_id.clone(), raw: query.raw }
+    GetRequest {
+        id,
+        staff_id: query.staff_id.clone(),
+        raw: query.raw,
+    }
 }
 
 fn skipped(why: &str) -> PartState {
@@ -152,7 +162,9 @@ fn skipped(why: &str) -> PartState {
 
 fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
     let state = match (source.get_by(&query.id), &query.id) {
-        (Some(get), _) if get.requires_staff_id() && query.staff_id.is_none() => skipped("it is asked with staff_id only"),
+        (Some(get), _) if get.requires_staff_id() && query.staff_id.is_none() => {
+            skipped("it is asked with staff_id only")
+        }
         (Some(get), id) => PartState::Asked(get_request(query, id.clone()), get.clone()),
         (None, CustomerId::UnionId(_)) => match &source.operations.get_by_external_user_id {
             Some(get) if get.requires_staff_id() && query.staff_id.is_none() => {
@@ -163,7 +175,11 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
         },
         (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
     };
-    Part { source, state, took: Duration::ZERO }
+    Part {
+        source,
+        state,
+        took: Duration::ZERO,
+    }
 }
 
 /// The decision table of contract §3.3.
@@ -185,7 +201,11 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
                     }
                     Outcome::Stale(record, error) => {
                         found.push(record);
-                        (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
+                        (
+                            SourceStatus::Stale,
+                            looked.fetched_at,
+                            Some(Problem::from(error.as_ref()).short()),
+                        )
                     }
                     Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
                     Outcome::Failed(error) => {
@@ -199,7 +219,12 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
             PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why)),
             PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
         };
-        reports.push(SourceReport { source: name, status, fetched_at, problem });
+        reports.push(SourceReport {
+            source: name,
+            status,
+            fetched_at,
+            problem,
+        });
     }
     let asked_any = reports.iter().any(|report| report.status != SourceStatus::Skipped);
     let must_fail = found.is_empty() || query.on_partial == OnPartial::Fail;
@@ -221,7 +246,13 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
     for warning in &mut warnings {
         warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
     }
-    let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
+    let answer = CustomerAnswer {
+        data: customer,
+        meta: Meta {
+            sources: reports,
+            warnings,
+        },
+    };
     Ok(Detail { answer, cache, timings })
 }
 
@@ -230,6 +261,10 @@ fn not_offered(reports: &[SourceReport]) -> Problem {
         .iter()
         .filter_map(|report| Some(format!("{}: {}", report.source, report.problem.as_ref()?.detail)))
         .collect();
-    let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
+    let detail = if reasons.is_empty() {
+        "no source is visible".to_owned()
+    } else {
+        reasons.join("; ")
+    };
     Problem::new(ProblemCode::NotOffered, detail)
 }

@@ -12,11 +12,17 @@ impl From<&UpstreamError> for Problem {
     fn from(error: &UpstreamError) -> Self {
         let (code, detail) = match &error.failure {
             Failure::Refused { class, status, reply } => refused(*class, *status, reply.is_some()),
-            Failure::BadPayload(what) => (ProblemCode::SourceBadPayload, format!("its answer is unreadable: {what}")),
+            Failure::BadPayload(what) => (
+                ProblemCode::SourceBadPayload,
+                format!("its answer is unreadable: {what}"),
+            ),
             Failure::Unreachable => (ProblemCode::SourceUnavailable, "it cannot be reached".to_owned()),
             Failure::ConnectionLost => (ProblemCode::SourceUnavailable, "the connection broke".to_owned()),
             Failure::TimedOut { .. } => (ProblemCode::SourceTimeout, "it did not answer in time".to_owned()),
-            Failure::Busy => (ProblemCode::SourceTimeout, "no slot for a call became free in time".to_owned()),
+            Failure::Busy => (
+                ProblemCode::SourceTimeout,
+                "no slot for a call became free in time".to_owned(),
+            ),
         };
         let mut problem = Self::new(code, format!("source {}: {detail}", error.name));
         problem.source = Some(error.name.clone());
@@ -37,10 +43,17 @@ fn refused(class: CodeClass, status: u16, spoke: bool) -> (ProblemCode, String) 
         CodeClass::RateLimited => (ProblemCode::SourceRateLimited, "its own limit is reached"),
         CodeClass::Retryable => (ProblemCode::SourceUnavailable, "it says that it cannot serve now"),
         CodeClass::Invalid => (ProblemCode::ValidationFailed, "it refused the values"),
-        CodeClass::Rejected if spoke => (ProblemCode::SourceRejected, "it answered with a code that no table knows"),
+        CodeClass::Rejected if spoke => (
+            ProblemCode::SourceRejected,
+            "it answered with a code that no table knows",
+        ),
         CodeClass::Rejected => (ProblemCode::SourceRejected, "it answered with an unexpected status"),
     };
-    let detail = if (200..300).contains(&status) { what.to_owned() } else { format!("{what} (HTTP {status})") };
+    let detail = if (200..300).contains(&status) {
+        what.to_owned()
+    } else {
+        format!("{what} (HTTP {status})")
+    };
     (code, detail)
 }
 
@@ -56,7 +69,12 @@ pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Pr
         C::SourceRateLimited,
         C::SourceTimeout,
     ];
-    let rank = |problem: &Problem| ORDER.iter().position(|code| *code == problem.code).unwrap_or(ORDER.len());
+    let rank = |problem: &Problem| {
+        ORDER
+            .iter()
+            .position(|code| *code == problem.code)
+            .unwrap_or(ORDER.len())
+    };
     problems.into_iter().min_by_key(rank)
 }
 

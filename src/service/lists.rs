@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::model::{
     CustomerPage, Meta, Operation, Page, Problem, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode,
 };
@@ -11,7 +9,7 @@ use crate::upstream::{ListCustomers, ListRequest, Position, Source};
 
 use super::cursor::{Binding, Cursors, WalkState};
 use super::failure::log;
-use super::{RequestContext, Sources};
+use super::{RequestContext, Sources, now};
 
 /// The largest `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
@@ -41,8 +39,9 @@ impl Lists {
     /// `cursor_invalid`, `invalid_request`, `not_offered`, or the source's failure: then the same cursor may be tried
     /// again.
     pub async fn page(&self, context: &RequestContext, query: &ListQuery) -> Result<CustomerPage, Problem> {
-        let source =
-            self.sources.one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
+        let source = self
+            .sources
+            .one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
         let list = operation(&source, query)?;
         let binding = Binding::new(&context.caller.id, &source.name, query.staff_id.as_deref(), query.raw);
         let begin = || WalkState {
@@ -52,7 +51,7 @@ impl Lists {
             total: None,
         };
         let state = match &query.cursor {
-            Some(cursor) => self.cursors.open(cursor, &binding, Timestamp::now())?,
+            Some(cursor) => self.cursors.open(cursor, &binding, now())?,
             None => begin(),
         };
         let request = ListRequest {
@@ -65,7 +64,7 @@ impl Lists {
             log(&error);
             Problem::from(&error)
         })?;
-        let fetched_at = Timestamp::now();
+        let fetched_at = now();
 
         let mut warnings = Vec::new();
         if let (Some(before), Some(now)) = (state.total, page.total)
@@ -91,18 +90,30 @@ impl Lists {
         };
         Ok(CustomerPage {
             data,
-            page: Page { next_cursor, total: page.total },
-            meta: Meta { sources: vec![report], warnings },
+            page: Page {
+                next_cursor,
+                total: page.total,
+            },
+            meta: Meta {
+                sources: vec![report],
+                warnings,
+            },
         })
     }
 }
 
 fn operation<'a>(source: &'a Source, query: &ListQuery) -> Result<&'a Arc<dyn ListCustomers>, Problem> {
     let list = source.operations.list.as_ref().ok_or_else(|| {
-        Problem::new(crate::model::ProblemCode::NotOffered, format!("source {} does not list", source.name))
+        Problem::new(
+            crate::model::ProblemCode::NotOffered,
+            format!("source {} does not list", source.name),
+        )
     })?;
     if list.requires_staff_id() && query.staff_id.is_none() {
-        let detail = format!("is required: source {} lists the customers of one staff member", source.name);
+        let detail = format!(
+            "is required: source {} lists the customers of one staff member",
+            source.name
+        );
         return Err(Problem::parameter("staff_id", "missing", detail));
     }
     Ok(list)
@@ -121,11 +132,24 @@ fn slice(
     let to = in_page.min(from.saturating_add(limit));
     let total = total.or(state.total);
     let following = if to < in_page {
-        Some(WalkState { offset: to, total, ..state.clone() })
+        Some(WalkState {
+            offset: to,
+            total,
+            ..state.clone()
+        })
     } else {
-        next.map(|position| WalkState { position, offset: 0, page_size: state.page_size, total })
+        next.map(|position| WalkState {
+            position,
+            offset: 0,
+            page_size: state.page_size,
+            total,
+        })
     };
-    let rows = rows.into_iter().skip(from as usize).take((to - from) as usize).collect();
+    let rows = rows
+        .into_iter()
+        .skip(from as usize)
+        .take((to - from) as usize)
+        .collect();
     (rows, following)
 }
 

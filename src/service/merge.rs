@@ -10,8 +10,14 @@ pub fn merge(records: impl IntoIterator<Item = SourcedCustomer>) -> Option<Sourc
 }
 
 fn merge_two(first: SourcedCustomer, second: SourcedCustomer) -> SourcedCustomer {
-    let SourcedCustomer { customer: a, mut warnings } = first;
-    let SourcedCustomer { customer: b, warnings: more } = second;
+    let SourcedCustomer {
+        customer: a,
+        mut warnings,
+    } = first;
+    let SourcedCustomer {
+        customer: b,
+        warnings: more,
+    } = second;
     let relations_before = a.relations.len();
     let records_before = a.records.len();
     warnings.extend(more.into_iter().filter_map(|warning| {
@@ -75,10 +81,14 @@ pub fn narrow_to_staff(told: &mut SourcedCustomer, staff_id: &str) {
 
 /// Moves a warning about an element of a list to where the element went; `None` where it went nowhere.
 fn shifted(mut warning: Warning, list: &str, place: impl Fn(usize) -> Option<usize>) -> Option<Warning> {
-    let moved = warning.pointer.as_deref().and_then(|pointer| pointer.strip_prefix(list)).and_then(|rest| {
-        let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        Some((index.parse().ok()?, tail.to_owned()))
-    });
+    let moved = warning
+        .pointer
+        .as_deref()
+        .and_then(|pointer| pointer.strip_prefix(list))
+        .and_then(|rest| {
+            let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            Some((index.parse().ok()?, tail.to_owned()))
+        });
     if let Some((index, tail)) = moved {
         warning.pointer = Some(format!("{list}{}{tail}", place(index)?));
     }

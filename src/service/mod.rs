@@ -14,3 +14,9 @@ mod sources;
 
 pub use context::{QuotaHandle, RequestContext};
 pub use sources::Sources;
+
+/// The time of an answer, for people: whole seconds.
+fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

@@ -45,12 +45,7 @@ impl Sources {
     /// # Errors
     /// `invalid_request` where it has to be named or names no visible one, `not_offered` where the operation is not to
     /// be had.
-    pub fn one_for(
-        &self,
-        caller: &Caller,
-        name: Option<&str>,
-        operation: Operation,
-    ) -> Result<Arc<Source>, Problem> {
+    pub fn one_for(&self, caller: &Caller, name: Option<&str>, operation: Operation) -> Result<Arc<Source>, Problem> {
         let mut named = self.named(caller, name)?;
         named.retain(|source| source.offers(operation));
         match (named.pop(), named.is_empty(), name) {
@@ -59,12 +54,14 @@ impl Sources {
                 let detail = format!("is required; one of: {}", self.offering_names(caller, operation));
                 Err(Problem::parameter("source", "missing", detail))
             }
-            (None, _, Some(name)) => {
-                Err(Problem::new(ProblemCode::NotOffered, format!("source {name} does not offer {operation}")))
-            }
-            (None, _, None) => {
-                Err(Problem::new(ProblemCode::NotOffered, format!("no visible source offers {operation}")))
-            }
+            (None, _, Some(name)) => Err(Problem::new(
+                ProblemCode::NotOffered,
+                format!("source {name} does not offer {operation}"),
+            )),
+            (None, _, None) => Err(Problem::new(
+                ProblemCode::NotOffered,
+                format!("no visible source offers {operation}"),
+            )),
         }
     }
 
@@ -79,5 +76,9 @@ impl Sources {
 
 fn join<'a>(sources: impl Iterator<Item = &'a Arc<Source>>) -> String {
     let names: Vec<&str> = sources.map(|source| source.name.as_str()).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a source's code, or its HTTP status, means to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ impl CodeClass {
 }
 
 /// Additions to a kind's table, as `[sources.NAME.codes]` gives them: numbers or strings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CodeAdditions {
     #[serde(deserialize_with = "codes")]
@@ -90,7 +90,9 @@ impl CodeTable {
             (CodeClass::Invalid, &additions.invalid),
         ];
         let defaults = defaults.iter().map(|(code, class)| ((*code).to_owned(), *class));
-        let added = added.into_iter().flat_map(|(class, codes)| codes.iter().map(move |code| (code.clone(), class)));
+        let added = added
+            .into_iter()
+            .flat_map(|(class, codes)| codes.iter().map(move |code| (code.clone(), class)));
         Self(defaults.chain(added).collect())
     }
 

@@ -1,11 +1,13 @@
 //! The part of the configuration that every source has; each kind adds its own (`juzibot::config`, `tanma::config`).
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
 use url::{Host, Url};
 
 use crate::model::{Operation, SourceName};
@@ -14,7 +16,7 @@ use super::codes::CodeAdditions;
 use super::{juzibot, tanma};
 
 /// A kind of source, as `kind` spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Juzibot,
@@ -36,6 +38,8 @@ pub struct SourceConfig {
     pub name: SourceName,
     pub settings: Settings,
     pub kind: KindSettings,
+    /// The section with defaults filled in and secrets hidden, for people.
+    pub shown: toml::Table,
 }
 
 /// What a kind adds.
@@ -80,17 +84,21 @@ pub enum ConfigError {
     #[error("{0}")]
     Read(Box<config::ConfigError>),
     #[error("sources.{source_name}.{key}: {expected}")]
-    Setting { source_name: SourceName, key: &'static str, expected: String },
+    Setting {
+        source_name: SourceName,
+        key: &'static str,
+        expected: String,
+    },
     #[error("sources.{source_name}.{key}: unknown key")]
     Unknown { source_name: SourceName, key: String },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct KindOnly {
     kind: Kind,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Raw {
     base_url: String,
     #[serde(default)]
@@ -131,23 +139,39 @@ impl SourceConfig {
     /// Reads `[sources.NAME]` out of the loaded configuration.
     pub fn read(name: &SourceName, loaded: &config::Config) -> Result<Self, ConfigError> {
         let reader = Reader { name, loaded };
-        let kind = reader.section::<KindOnly>()?.0.kind;
+        let (kind_only, _) = reader.section::<KindOnly>()?;
         let (raw, unknown) = reader.section::<Raw>()?;
-        let (kind, unknown_to_kind) = match kind {
+        let mut shown = table(&kind_only);
+        shown.extend(table(&raw));
+        let (kind, unknown_to_kind) = match kind_only.kind {
             Kind::Juzibot => {
                 let (raw, unknown) = reader.section()?;
+                shown.extend(table(&raw));
                 (KindSettings::Juzibot(juzibot::Config::validate(name, raw)?), unknown)
             }
             Kind::Tanma => {
                 let (raw, unknown) = reader.section()?;
+                shown.extend(table(&raw));
                 (KindSettings::Tanma(tanma::Config::validate(name, raw)?), unknown)
             }
         };
         if let Some(key) = unknown.intersection(&unknown_to_kind).find(|key| *key != "kind") {
-            return Err(ConfigError::Unknown { source_name: name.clone(), key: key.clone() });
+            return Err(ConfigError::Unknown {
+                source_name: name.clone(),
+                key: key.clone(),
+            });
         }
-        Ok(Self { name: name.clone(), settings: Settings::validate(name, raw)?, kind })
+        Ok(Self {
+            name: name.clone(),
+            settings: Settings::validate(name, raw)?,
+            kind,
+            shown,
+        })
     }
+}
+
+fn table<T: Serialize>(section: &T) -> toml::Table {
+    toml::Table::try_from(section).unwrap_or_default()
 }
 
 /// Reads one section several times: the common part, and the kind's. A key is unknown when both pass over it.
@@ -165,7 +189,9 @@ impl Reader<'_> {
         let parsed = serde_ignored::deserialize(value, |path| {
             ignored.insert(path.to_string());
         });
-        parsed.map(|parsed| (parsed, ignored)).map_err(|error: config::ConfigError| read(error.extend_with_key(&key)))
+        parsed
+            .map(|parsed| (parsed, ignored))
+            .map_err(|error: config::ConfigError| read(error.extend_with_key(&key)))
     }
 }
 
@@ -180,7 +206,12 @@ impl Settings {
             .ok()
             .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
             .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
+            .ok_or_else(|| {
+                fault(
+                    "base_url",
+                    "expected an absolute https URL without user, query and fragment",
+                )
+            })?;
         let loopback = match base_url.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -191,13 +222,18 @@ impl Settings {
             "https" => {}
             "http" if loopback || raw.allow_http => {}
             "http" => {
-                return Err(fault("base_url", "plain http is taken to a loopback address only, or with allow_http = true"));
+                return Err(fault(
+                    "base_url",
+                    "plain http is taken to a loopback address only, or with allow_http = true",
+                ));
             }
             _ => return Err(fault("base_url", "expected https")),
         }
-        for (key, duration) in
-            [("timeout", raw.timeout), ("write_timeout", raw.write_timeout), ("connect_timeout", raw.connect_timeout)]
-        {
+        for (key, duration) in [
+            ("timeout", raw.timeout),
+            ("write_timeout", raw.write_timeout),
+            ("connect_timeout", raw.connect_timeout),
+        ] {
             if duration.is_zero() {
                 return Err(fault(key, "expected a duration longer than 0, such as \"3s\""));
             }
@@ -207,7 +243,10 @@ impl Settings {
         }
         let max_response = usize::try_from(raw.max_response.as_u64()).unwrap_or(usize::MAX);
         if max_response == 0 {
-            return Err(fault("max_response", "expected a size larger than 0, such as \"16MiB\""));
+            return Err(fault(
+                "max_response",
+                "expected a size larger than 0, such as \"16MiB\"",
+            ));
         }
         Ok(Self {
             base_url,
@@ -234,26 +273,32 @@ impl Settings {
 pub fn secret(
     name: &SourceName,
     key: &'static str,
-    inline: Option<secrecy::SecretString>,
-    file: Option<std::path::PathBuf>,
-) -> Result<secrecy::SecretString, ConfigError> {
-    use secrecy::ExposeSecret;
-    let fault = |expected: String| ConfigError::Setting { source_name: name.clone(), key, expected };
+    inline: Option<SecretString>,
+    file: Option<PathBuf>,
+) -> Result<SecretString, ConfigError> {
+    let fault = |expected: String| ConfigError::Setting {
+        source_name: name.clone(),
+        key,
+        expected,
+    };
     let secret = match (inline, file) {
         (Some(secret), None) => secret,
-        (None, Some(path)) => crate::upstream::config::read_secret(&path)
-            .map_err(|error| fault(format!("the file {} cannot be read: {error}", path.display())))?,
-        (Some(_), Some(_)) => return Err(fault(format!("give either {key} or {key}_file, not both"))),
-        (None, None) => return Err(fault(format!("missing; give {key} or {key}_file"))),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| fault(format!("the file {} cannot be read: {error}", path.display())))?;
+            text.trim_end_matches(['\r', '\n']).to_owned().into()
+        }
+        (Some(_), Some(_)) => return Err(fault(format!("expected either {key} or {key}_file, not both"))),
+        (None, None) => return Err(fault(format!("missing; expected {key} or {key}_file"))),
     };
     if secret.expose_secret().is_empty() {
-        return Err(fault("is empty".to_owned()));
+        Err(fault("is empty".to_owned()))
+    } else {
+        Ok(secret)
     }
-    Ok(secret)
 }
 
-/// Reads a secret from a file.
-pub fn read_secret(path: &std::path::Path) -> std::io::Result<secrecy::SecretString> {
-    let text = std::fs::read_to_string(path)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
+/// Shows that a secret is there, and nothing of it.
+pub fn hidden<S: Serializer>(_secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("[hidden]")
 }

@@ -20,12 +20,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::model::{
-    CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer,
-    UpstreamReply,
+    CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer, UpstreamReply,
 };
 
 pub use codes::{CodeClass, CodeTable};
-pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig};
+pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
 pub use error::{Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
 
@@ -170,7 +169,13 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
-        Self { name: config.name.clone(), kind: config.kind.kind(), operations, offers, codes }
+        Self {
+            name: config.name.clone(),
+            kind: config.kind.kind(),
+            operations,
+            offers,
+            codes,
+        }
     }
 
     /// The operation that asks for a customer by this kind of id.

@@ -16,7 +16,10 @@ pub struct EntryKey {
 
 impl EntryKey {
     pub fn new(staff_id: &str, union_id: &str) -> Self {
-        Self { staff_id: staff_id.to_owned(), union_id: union_id.to_owned() }
+        Self {
+            staff_id: staff_id.to_owned(),
+            union_id: union_id.to_owned(),
+        }
     }
 }
 
@@ -49,7 +52,10 @@ impl ChunkOutcome {
 pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOutcome {
     match reply {
         Err(error) => judge_failure(chunk, &error),
-        Ok(WriteReply { refusal: Some(error), failed }) if failed.is_empty() => judge_failure(chunk, &error),
+        Ok(WriteReply {
+            refusal: Some(error),
+            failed,
+        }) if failed.is_empty() => judge_failure(chunk, &error),
         Ok(WriteReply { refusal, failed }) => judge_list(chunk, refusal.as_ref(), &failed),
     }
 }
@@ -82,10 +88,15 @@ fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
 
 /// Whether the source certainly applied nothing: a decoded refusal of the kinds that are one, or an HTTP 4xx.
 fn is_refusal(failure: &Failure) -> bool {
-    let Failure::Refused { class, status, .. } = failure else { return false };
+    let Failure::Refused { class, status, .. } = failure else {
+        return false;
+    };
     (400..500).contains(status)
         || ((200..300).contains(status)
-            && matches!(class, CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid))
+            && matches!(
+                class,
+                CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid
+            ))
 }
 
 /// The source listed failures: success for the rest, unless its code or an entry that matches nothing leaves a doubt.
@@ -97,7 +108,9 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
         }
     }
     let known = |key: &EntryKey| chunk.entries.iter().any(|entry| entry.key == *key);
-    let stray = failed.iter().any(|entry| entry.staff_id.is_none() || entry.union_id.is_none())
+    let stray = failed
+        .iter()
+        .any(|entry| entry.staff_id.is_none() || entry.union_id.is_none())
         || !listed.keys().all(known);
     let doubt = match refusal {
         Some(error) => Some(Problem::from(error).short()),
@@ -114,18 +127,35 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
             (None, Some(doubt)) => (ItemStatus::Unconfirmed, Some(doubt.clone())),
             (None, None) => (ItemStatus::Succeeded, None),
         };
-        results.extend(entry.items.iter().map(|index| ItemResult { index: *index, status, problem: problem.clone() }));
+        results.extend(entry.items.iter().map(|index| ItemResult {
+            index: *index,
+            status,
+            problem: problem.clone(),
+        }));
     }
     let stops_the_batch = doubt.is_some_and(|doubt| doubt.code == ProblemCode::SourceCredentials);
-    ChunkOutcome { results, whole: None, stops_the_batch }
+    ChunkOutcome {
+        results,
+        whole: None,
+        stops_the_batch,
+    }
 }
 
 fn refused(entry: &FailedEntry) -> ShortProblem {
     let problem = ShortProblem::new(ProblemCode::ValidationFailed, "the source refused the item");
-    ShortProblem { upstream: entry.reply.clone(), ..problem }
+    ShortProblem {
+        upstream: entry.reply.clone(),
+        ..problem
+    }
 }
 
 fn all(chunk: &Chunk, status: ItemStatus, problem: Option<&ShortProblem>) -> Vec<ItemResult> {
     let indices = chunk.entries.iter().flat_map(|entry| &entry.items);
-    indices.map(|index| ItemResult { index: *index, status, problem: problem.cloned() }).collect()
+    indices
+        .map(|index| ItemResult {
+            index: *index,
+            status,
+            problem: problem.cloned(),
+        })
+        .collect()
 }

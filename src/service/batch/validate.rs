@@ -35,7 +35,12 @@ pub fn remarks(body: &Value, duplicates: Vec<String>) -> Result<Vec<Remark>, Pro
                 reader.fault(pointer.to_owned(), "duplicate", detail);
             }
         }
-        Some(Remark { staff_id: staff_id?, union_id: union_id?, remark, description })
+        Some(Remark {
+            staff_id: staff_id?,
+            union_id: union_id?,
+            remark,
+            description,
+        })
     });
     reader.finish(items)
 }
@@ -52,8 +57,14 @@ pub fn follow_ups(body: &Value, duplicates: Vec<String>) -> Result<Vec<FollowUp>
         if content.as_deref() == Some("") {
             reader.fault(format!("{pointer}/content"), "empty", "is empty");
         }
+        reader.no_control_characters(pointer, "content", content.as_deref().unwrap_or_default());
         let occurred_at = reader.time(pointer, item, "occurred_at");
-        Some(FollowUp { staff_id: staff_id?, union_id: union_id?, content: content?, occurred_at })
+        Some(FollowUp {
+            staff_id: staff_id?,
+            union_id: union_id?,
+            content: content?,
+            occurred_at,
+        })
     });
     reader.finish(items)
 }
@@ -65,7 +76,9 @@ struct Reader {
 impl Reader {
     fn new(duplicates: Vec<String>) -> Self {
         let duplicate = |pointer| Fault::at(pointer, "duplicate", "is there more than once");
-        Self { faults: duplicates.into_iter().map(duplicate).collect() }
+        Self {
+            faults: duplicates.into_iter().map(duplicate).collect(),
+        }
     }
 
     fn fault(&mut self, pointer: String, code: &'static str, detail: impl Into<String>) {
@@ -73,7 +86,11 @@ impl Reader {
     }
 
     fn finish<T>(self, items: Vec<T>) -> Result<Vec<T>, Problem> {
-        if self.faults.is_empty() { Ok(items) } else { Err(Problem::faults(ProblemCode::ValidationFailed, self.faults)) }
+        if self.faults.is_empty() {
+            Ok(items)
+        } else {
+            Err(Problem::faults(ProblemCode::ValidationFailed, self.faults))
+        }
     }
 
     /// Reads `{"items": [...]}` and every item that is an object.
@@ -151,7 +168,15 @@ impl Reader {
             let detail = format!("is {chars} characters long, at most {max_chars} are taken");
             self.fault(format!("{pointer}/{key}"), "too_long", detail);
         }
+        self.no_control_characters(pointer, key, &text);
         Some(text)
+    }
+
+    /// Line breaks and tabs are text; other control characters are not.
+    fn no_control_characters(&mut self, pointer: &str, key: &str, text: &str) {
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            self.fault(format!("{pointer}/{key}"), "malformed", "holds control characters");
+        }
     }
 
     fn id(&mut self, pointer: &str, object: &Map<String, Value>, key: &str) -> Option<String> {
@@ -160,7 +185,11 @@ impl Reader {
         if id.is_empty() {
             self.fault(place(), "empty", "is empty");
         } else if id.len() > MAX_ID_CHARS {
-            self.fault(place(), "too_long", format!("at most {MAX_ID_CHARS} characters are taken"));
+            self.fault(
+                place(),
+                "too_long",
+                format!("at most {MAX_ID_CHARS} characters are taken"),
+            );
         } else if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.fault(place(), "malformed", "expected visible ASCII characters");
         }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::SourceName;
-use crate::upstream::config::{ConfigError, secret};
+use crate::upstream::config::{ConfigError, hidden, secret};
 
 /// The settings of a JuziBot source, validated.
 #[derive(Debug, Clone)]
@@ -15,14 +15,18 @@ pub struct Config {
     pub token: SecretString,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Raw {
+    #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     token: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
 }
 
 impl Config {
     pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
-        Ok(Self { token: secret(name, "token", raw.token, raw.token_file)? })
+        Ok(Self {
+            token: secret(name, "token", raw.token, raw.token_file)?,
+        })
     }
 }

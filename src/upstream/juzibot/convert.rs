@@ -105,7 +105,12 @@ fn tag(wire: wire::Tag) -> Tag {
         Some(2) => TagScope::Personal,
         _ => TagScope::Unknown,
     };
-    Tag { id: wire.tag_id, name: wire.tag_name, group: wire.group_name, scope }
+    Tag {
+        id: wire.tag_id,
+        name: wire.tag_name,
+        group: wire.group_name,
+        scope,
+    }
 }
 
 fn gender(code: i64) -> Gender {

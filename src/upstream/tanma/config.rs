@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::SourceName;
-use crate::upstream::config::{ConfigError, secret};
+use crate::upstream::config::{ConfigError, hidden, secret};
 
 /// The settings of a Tanma source, validated.
 #[derive(Debug, Clone)]
@@ -25,10 +25,12 @@ pub struct Config {
     pub detail_requires_staff_id: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Raw {
     app_id: String,
+    #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     app_key: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     app_key_file: Option<PathBuf>,
     #[serde(default)]
     send_app_key_header: bool,
@@ -45,8 +47,11 @@ fn default_page_size() -> u32 {
 
 impl Config {
     pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
-        let fault =
-            |key, expected: &str| ConfigError::Setting { source_name: name.clone(), key, expected: expected.to_owned() };
+        let fault = |key, expected: &str| ConfigError::Setting {
+            source_name: name.clone(),
+            key,
+            expected: expected.to_owned(),
+        };
         let app_key = secret(name, "app_key", raw.app_key, raw.app_key_file)?;
         if raw.app_id.is_empty() || !raw.app_id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(fault("app_id", "expected visible ASCII characters"));
@@ -55,7 +60,10 @@ impl Config {
             return Err(fault("page_size", "expected a number from 1 to 1000"));
         }
         if raw.send_app_key_header && super::header_value(&app_key).is_none() {
-            return Err(fault("app_key", "cannot be sent as a header: expected visible ASCII characters"));
+            return Err(fault(
+                "app_key",
+                "cannot be sent as a header: expected visible ASCII characters",
+            ));
         }
         Ok(Self {
             app_id: raw.app_id,

@@ -7,8 +7,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{self, Offset};
 
 use crate::model::{
-    Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag, TagScope, Warning,
-    WarningCode,
+    Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag,
+    TagScope, Warning, WarningCode,
 };
 use crate::upstream::lenient::{distinct, distinct_texts};
 
@@ -61,13 +61,21 @@ struct Warnings<'a> {
 impl Warnings<'_> {
     fn add(&mut self, code: WarningCode, pointer: &str, detail: impl Into<String>) {
         let pointer = Some(pointer.to_owned());
-        self.list.push(Warning { code, source: self.source.clone(), pointer, detail: detail.into() });
+        self.list.push(Warning {
+            code,
+            source: self.source.clone(),
+            pointer,
+            detail: detail.into(),
+        });
     }
 }
 
 /// One row of the list.
 pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
-    let mut warnings = Warnings { source, list: Vec::new() };
+    let mut warnings = Warnings {
+        source,
+        list: Vec::new(),
+    };
     let fields = first_of_each_key(wire.fields, &mut warnings);
     let value_of = |key: &str| fields.get(key).and_then(|field| field.value_as_text.as_deref());
 
@@ -77,7 +85,11 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         Some(Texts::Plain(number)) => vec![number],
         Some(Texts::Unreadable) => {
             let pointer = format!("/records/0/attributes/{}/value", escape("mobile"));
-            warnings.add(WarningCode::UnreadableValue, &pointer, "starts like an array and is none; no mobile is taken from it");
+            warnings.add(
+                WarningCode::UnreadableValue,
+                &pointer,
+                "starts like an array and is none; no mobile is taken from it",
+            );
             Vec::new()
         }
     };
@@ -98,7 +110,12 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         mobiles: mobiles.clone(),
         tags: tags
             .into_iter()
-            .map(|id| Tag { id: Some(id), name: None, group: None, scope: TagScope::Corp })
+            .map(|id| Tag {
+                id: Some(id),
+                name: None,
+                group: None,
+                scope: TagScope::Corp,
+            })
             .collect(),
     };
     let record = Record {
@@ -107,14 +124,23 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         type_code: wire.kind,
         created_at: time(wire.create_time.as_deref(), "/records/0/created_at", &mut warnings),
         updated_at: time(wire.last_update_time.as_deref(), "/records/0/updated_at", &mut warnings),
-        converted_at: time(wire.convert_customer_time.as_deref(), "/records/0/converted_at", &mut warnings),
-        attributes: fields.iter().map(|(key, field)| (key.clone(), attribute(field))).collect(),
+        converted_at: time(
+            wire.convert_customer_time.as_deref(),
+            "/records/0/converted_at",
+            &mut warnings,
+        ),
+        attributes: fields
+            .iter()
+            .map(|(key, field)| (key.clone(), attribute(field)))
+            .collect(),
         raw,
     };
     let customer = Customer {
         external_user_id: wire.external_user_id,
         union_id: None,
-        name: value_of("name").map(str::to_owned).or_else(|| wire.wechat_nickname.clone()),
+        name: value_of("name")
+            .map(str::to_owned)
+            .or_else(|| wire.wechat_nickname.clone()),
         nickname: wire.wechat_nickname,
         avatar_url: wire.wechat_avatar,
         location: wire.wechat_location,
@@ -124,15 +150,25 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         relations: vec![relation],
         records: vec![record],
     };
-    SourcedCustomer { customer, warnings: warnings.list }
+    SourcedCustomer {
+        customer,
+        warnings: warnings.list,
+    }
 }
 
 /// The rows of a detail, one a relation; `None` where there is none.
-pub fn detail(source: &SourceName, rows: Vec<wire::DetailRow>, raw: Option<serde_json::Value>) -> Option<SourcedCustomer> {
+pub fn detail(
+    source: &SourceName,
+    rows: Vec<wire::DetailRow>,
+    raw: Option<serde_json::Value>,
+) -> Option<SourcedCustomer> {
     if rows.is_empty() {
         return None;
     }
-    let mut warnings = Warnings { source, list: Vec::new() };
+    let mut warnings = Warnings {
+        source,
+        list: Vec::new(),
+    };
     let mut customer = Customer::default();
     for row in rows {
         let pointer = format!("/relations/{}/added_at", customer.relations.len());
@@ -156,7 +192,12 @@ pub fn detail(source: &SourceName, rows: Vec<wire::DetailRow>, raw: Option<serde
         }
     }
     customer.name = customer.nickname.clone();
-    customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
+    customer.mobiles = distinct(
+        customer
+            .relations
+            .iter()
+            .flat_map(|relation| relation.mobiles.iter().cloned()),
+    );
     customer.records = vec![Record {
         source: source.clone(),
         id: None,
@@ -167,7 +208,10 @@ pub fn detail(source: &SourceName, rows: Vec<wire::DetailRow>, raw: Option<serde
         attributes: BTreeMap::new(),
         raw,
     }];
-    Some(SourcedCustomer { customer, warnings: warnings.list })
+    Some(SourcedCustomer {
+        customer,
+        warnings: warnings.list,
+    })
 }
 
 /// The fields by their keys; of a key sent twice the first counts. A field without a key cannot be told apart and is
@@ -176,10 +220,18 @@ fn first_of_each_key(fields: Vec<wire::Field>, warnings: &mut Warnings<'_>) -> B
     let mut kept = BTreeMap::new();
     for field in fields {
         match &field.field {
-            None => warnings.add(WarningCode::UnreadableValue, "/records/0/attributes", "a field without a key"),
+            None => warnings.add(
+                WarningCode::UnreadableValue,
+                "/records/0/attributes",
+                "a field without a key",
+            ),
             Some(key) if kept.contains_key(key) => {
                 let pointer = format!("/records/0/attributes/{}", escape(key));
-                warnings.add(WarningCode::DuplicateKey, &pointer, "sent more than once; the first one counts");
+                warnings.add(
+                    WarningCode::DuplicateKey,
+                    &pointer,
+                    "sent more than once; the first one counts",
+                );
             }
             Some(key) => {
                 kept.insert(key.clone(), field);
@@ -209,7 +261,11 @@ fn attribute(field: &wire::Field) -> Attribute {
         }),
         _ => AttributeValue::Text(text.to_owned()),
     });
-    Attribute { kind, type_code: field.kind, value }
+    Attribute {
+        kind,
+        type_code: field.kind,
+        value,
+    }
 }
 
 /// What a text that may hold several holds.
@@ -223,7 +279,11 @@ enum Texts {
 fn texts_in(text: &str) -> Texts {
     let text = text.trim();
     if !text.starts_with('[') {
-        return if text.is_empty() { Texts::Array(Vec::new()) } else { Texts::Plain(text.to_owned()) };
+        return if text.is_empty() {
+            Texts::Array(Vec::new())
+        } else {
+            Texts::Plain(text.to_owned())
+        };
     }
     match serde_json::from_str::<Vec<crate::upstream::lenient::Code>>(text) {
         Ok(texts) => Texts::Array(texts.into_iter().map(|text| text.0).collect()),

@@ -24,16 +24,19 @@ use super::envelope::{Envelope, Fault, Opener};
 use super::http::{Client, Effect, Reply};
 use super::redact::Redactor;
 use super::{
-    ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, ListCustomers,
-    ListPage, ListRequest, Operations, Position, Source, SourceConfig, UpstreamError,
+    ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, ListCustomers, ListPage,
+    ListRequest, Operations, Position, Source, SourceConfig, UpstreamError,
 };
 
 pub use config::{Config, Raw};
 
 /// The codes seen in a public client: 1002 signature, 1003 time too far from the server's, 40417 parameters. The
 /// vendor's own table is not known.
-const CODES: &[(&str, CodeClass)] =
-    &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
+const CODES: &[(&str, CodeClass)] = &[
+    ("1002", CodeClass::Credentials),
+    ("1003", CodeClass::Credentials),
+    ("40417", CodeClass::Invalid),
+];
 
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
@@ -62,12 +65,19 @@ fn offers(config: &Config) -> BTreeMap<Operation, OperationOffer> {
         offered: true,
         deprecated_by_vendor: Some(deprecated),
         paging,
-        requires: if requires_staff_id { vec!["staff_id".to_owned()] } else { Vec::new() },
+        requires: if requires_staff_id {
+            vec!["staff_id".to_owned()]
+        } else {
+            Vec::new()
+        },
         max_batch: None,
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
     };
     BTreeMap::from([
-        (Operation::ListCustomers, offer(true, Some(Paging::Cursor), true, convert::LIST_FIELDS)),
+        (
+            Operation::ListCustomers,
+            offer(true, Some(Paging::Cursor), true, convert::LIST_FIELDS),
+        ),
         (
             Operation::GetByExternalUserId,
             offer(false, None, config.detail_requires_staff_id, convert::DETAIL_FIELDS),
@@ -85,7 +95,12 @@ struct Tanma {
 
 impl Tanma {
     /// Sends a signed call: the timestamp is of the moment of sending, the signature over the very bytes of the body.
-    async fn call<T: Serialize + Sync>(&self, url: &Url, query: &T, deadline: Deadline) -> Result<Reply, UpstreamError> {
+    async fn call<T: Serialize + Sync>(
+        &self,
+        url: &Url,
+        query: &T,
+        deadline: Deadline,
+    ) -> Result<Reply, UpstreamError> {
         let body = serde_json::to_vec(query).expect("structs of strings and numbers have a JSON form");
         self.client
             .send(Effect::Read, deadline, || {
@@ -94,7 +109,11 @@ impl Tanma {
                 let mut request = Request::new(Method::POST, url.clone());
                 let headers = request.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                for (name, value) in [("appid", &self.config.app_id), ("timestamp", &timestamp), ("sign", &sign)] {
+                for (name, value) in [
+                    ("appid", &self.config.app_id),
+                    ("timestamp", &timestamp),
+                    ("sign", &sign),
+                ] {
                     // All three were seen to be visible ASCII: the id by the configuration, the others by their make.
                     if let Ok(mut value) = HeaderValue::from_str(value) {
                         value.set_sensitive(name == "sign");
@@ -102,7 +121,8 @@ impl Tanma {
                     }
                 }
                 if self.config.send_app_key_header {
-                    headers.extend(header_value(&self.config.app_key).map(|key| (HeaderName::from_static("appkey"), key)));
+                    headers
+                        .extend(header_value(&self.config.app_key).map(|key| (HeaderName::from_static("appkey"), key)));
                 }
                 *request.body_mut() = Some(body.into());
                 request
@@ -149,8 +169,9 @@ impl ListCustomers for Tanma {
         };
         let reply = self.call(&self.list, &query, deadline).await?;
         let envelope = self.opener.open(&reply)?.success()?;
-        let page: wire::List =
-            self.data(&envelope)?.ok_or_else(|| self.unreadable(Fault::at("data", "missing")))?;
+        let page: wire::List = self
+            .data(&envelope)?
+            .ok_or_else(|| self.unreadable(Fault::at("data", "missing")))?;
         let next = match page.next_cursor {
             Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),
             // How the last page is marked is not documented: no cursor, or nothing more under the same one.
@@ -168,7 +189,11 @@ impl ListCustomers for Tanma {
         }
         raw.resize(page.list.len(), None);
         let convert = |(row, raw)| convert::list_row(&self.opener.name, row, raw);
-        Ok(ListPage { rows: page.list.into_iter().zip(raw).map(convert).collect(), next, total: None })
+        Ok(ListPage {
+            rows: page.list.into_iter().zip(raw).map(convert).collect(),
+            next,
+            total: None,
+        })
     }
 }
 
@@ -180,8 +205,14 @@ impl GetCustomer for Tanma {
 
     async fn get(&self, request: &GetRequest, deadline: Deadline) -> Result<Option<SourcedCustomer>, UpstreamError> {
         // Details are fetched whole: the staff id goes out only where the source must have it.
-        let staff_id = request.staff_id.as_deref().filter(|_| self.config.detail_requires_staff_id);
-        let query = wire::DetailQuery { external_user_id: request.id.as_str(), qw_user_id: staff_id };
+        let staff_id = request
+            .staff_id
+            .as_deref()
+            .filter(|_| self.config.detail_requires_staff_id);
+        let query = wire::DetailQuery {
+            external_user_id: request.id.as_str(),
+            qw_user_id: staff_id,
+        };
         let reply = self.call(&self.detail, &query, deadline).await?;
         let envelope = match self.opener.open(&reply)?.success() {
             Err(error) if error.says_not_found() => return Ok(None),

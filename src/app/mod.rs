@@ -1,0 +1,214 @@
+//! The composition root: configuration → sources → service → router → serve → drain.
+
+mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::edge::{AddressLimit, AddressLimitConfig, AuthError, Authenticator, Edge, SWEEP_EVERY, Timeouts};
+use crate::model::{CallerId, SourceName};
+use crate::openapi;
+use crate::routes::{self, Services, docs, health};
+use crate::service::Sources;
+use crate::service::batch::Batches;
+use crate::service::cursor::{Cursors, ShortSecret};
+use crate::service::customers::Customers;
+use crate::service::details::Details;
+use crate::service::lists::Lists;
+use crate::store::quota::Quotas;
+use crate::upstream::{self, ClientError};
+
+/// What keeps the service from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("cursor.key_file: {0}")]
+    Cursor(#[from] ShortSecret),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: std::io::Error },
+}
+
+impl StartError {
+    /// Whether the configuration is at fault.
+    pub fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Listen { .. })
+    }
+}
+
+/// Everything put together, with no port bound.
+struct App {
+    public: Router,
+    admin: Router,
+    edge: Edge,
+    readiness: health::Readiness,
+}
+
+/// A started service.
+pub struct Gateway {
+    /// Where callers are served.
+    pub address: SocketAddr,
+    /// Where probes are served.
+    pub admin_address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Stops taking requests, finishes those in flight within `drain_timeout`, and returns when all is closed.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // It ends by itself; a panic in it has been logged.
+        let _ended = self.task.await;
+    }
+}
+
+/// Builds what the configuration describes, without binding a port or asking a source.
+///
+/// # Errors
+/// Keys or certificates that cannot be used.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    App::build(config).map(|_| ())
+}
+
+/// Builds the service, binds its ports and begins to serve.
+///
+/// # Errors
+/// As [`check`], or a port that cannot be bound.
+pub async fn start(config: &Config) -> Result<Gateway, StartError> {
+    let app = App::build(config)?;
+    let (listener, address) = bind(config.server.listen).await?;
+    let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
+    let stop = CancellationToken::new();
+    let drain = config.server.drain_timeout;
+    let task = tokio::spawn(run(app, listener, admin_listener, drain, stop.clone()));
+    tracing::info!(%address, %admin_address, "serving");
+    Ok(Gateway {
+        address,
+        admin_address,
+        stop,
+        task,
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fault = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, bound))
+}
+
+async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration, stop: CancellationToken) {
+    app.readiness.set(true);
+    let edge = app.edge;
+    let sweeper = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            edge.sweep();
+        }
+    });
+    // The admin port outlives the public one, so that probes see the drain.
+    let admin_stop = CancellationToken::new();
+    let admin = tokio::spawn(serve::serve(
+        admin,
+        app.admin,
+        admin_stop.clone(),
+        Duration::from_secs(1),
+    ));
+    let readiness = app.readiness.clone();
+    let announced = stop.clone();
+    let announce = tokio::spawn(async move {
+        announced.cancelled().await;
+        readiness.set(false);
+    });
+    serve::serve(public, app.public, stop, drain).await;
+    announce.abort();
+    sweeper.abort();
+    admin_stop.cancel();
+    let _ended = admin.await;
+}
+
+impl App {
+    fn build(config: &Config) -> Result<Self, StartError> {
+        let sources = config
+            .sources
+            .iter()
+            .map(|source| upstream::build(source, &config.client).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
+        let services = services(config, Sources::new(sources))?;
+        let overrides = config.callers.iter().filter_map(|caller| {
+            let id = CallerId {
+                issuer: caller.issuer.as_str().into(),
+                subject: caller.subject.as_str().into(),
+            };
+            Some((id, caller.quota?))
+        });
+        let server = &config.server;
+        let edge = Edge {
+            authenticator: Arc::new(Authenticator::new(&config.auth, config.callers.clone(), names)?),
+            quotas: Arc::new(Quotas::new(config.rate_limit.default, overrides)),
+            address_limit: AddressLimit::new(AddressLimitConfig {
+                quota: config.rate_limit.per_address,
+                trusted_proxies: server.trusted_proxies.clone(),
+            }),
+            timeouts: Timeouts {
+                request: server.request_timeout,
+                batch: server.batch_timeout,
+            },
+            max_in_flight: server.max_in_flight,
+            body_limit: server.body_limit,
+        };
+        let (api, _document) = routes::api().split_for_parts();
+        let mut public = edge.protect(api.with_state(services));
+        if config.docs_enabled {
+            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(server.public_url.as_ref()))));
+        }
+        let readiness = health::Readiness::default();
+        Ok(Self {
+            public: edge.enclose(public),
+            admin: health::admin(readiness.clone()),
+            edge,
+            readiness,
+        })
+    }
+}
+
+fn services(config: &Config, sources: Sources) -> Result<Services, StartError> {
+    let cursors = if config.cursor_secrets.is_empty() {
+        tracing::warn!("cursor.key_file is not set: cursors hold for this process alone");
+        Cursors::with_random_key(config.cursor_lifetime)
+    } else {
+        Cursors::new(&config.cursor_secrets, config.cursor_lifetime)?
+    };
+    let details = Details::new(
+        config.cache_max_bytes,
+        config.cache_windows,
+        config.server.request_timeout,
+    );
+    Ok(Services {
+        customers: Customers {
+            sources: sources.clone(),
+            details: details.clone(),
+            merge_grace: config.server.merge_grace,
+        },
+        lists: Lists {
+            sources: sources.clone(),
+            cursors: Arc::new(cursors),
+        },
+        batches: Batches {
+            sources: sources.clone(),
+            details,
+        },
+        sources,
+    })
+}

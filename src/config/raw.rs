@@ -1,0 +1,289 @@
+//! The configuration as it is written: every key with its default, unknown keys refused. What is checked beyond the
+//! form is in the module above.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+use jsonwebtoken::Algorithm;
+use secrecy::SecretString;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+
+use crate::upstream::{SourceConfig, hidden};
+
+/// The shortest secret of an HMAC signature: as long as SHA-256's output (RFC 7518 §3.2).
+pub const MIN_JWT_SECRET_BYTES: usize = 32;
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    #[serde(deserialize_with = "list")]
+    pub source_order: Vec<String>,
+    pub server: Server,
+    pub auth: Auth,
+    pub callers: BTreeMap<String, Caller>,
+    pub rate_limit: RateLimit,
+    pub cursor: Cursor,
+    pub cache: Cache,
+    pub outbound: Outbound,
+    pub log: Log,
+    pub docs: Docs,
+    /// Read by the sources themselves.
+    #[serde(skip_serializing)]
+    pub sources: BTreeMap<String, config::Value>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub public_url: Option<String>,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub batch_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub merge_grace: Duration,
+    pub body_limit: ByteSize,
+    #[serde(deserialize_with = "list")]
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_in_flight: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        Self {
+            listen: any(8080),
+            admin_listen: any(9090),
+            public_url: None,
+            request_timeout: Duration::from_secs(10),
+            batch_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(35),
+            merge_grace: Duration::from_millis(800),
+            body_limit: ByteSize::mib(8),
+            trusted_proxies: Vec::new(),
+            max_in_flight: 1024,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    pub default_sources: DefaultSources,
+    /// How far clocks may be apart, at most 30 s.
+    #[serde(with = "humantime_serde")]
+    pub leeway: Duration,
+    pub issuers: BTreeMap<String, Issuer>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            default_sources: DefaultSources::All,
+            leeway: Duration::from_secs(30),
+            issuers: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefaultSources {
+    All,
+    None,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    pub issuer: String,
+    #[serde(deserialize_with = "list")]
+    pub audience: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub algorithms: Vec<Algorithm>,
+    #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caller {
+    pub issuer: String,
+    pub subject: String,
+    #[serde(default, deserialize_with = "optional_list")]
+    pub sources: Option<Vec<String>>,
+    pub quota: Option<Quota>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    pub requests: u32,
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// The most at once; absent: as many as the window allows.
+    pub burst: Option<u32>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimit {
+    pub default: Quota,
+    pub per_address: Quota,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self {
+            default: Quota {
+                requests: 600,
+                window: Duration::from_mins(1),
+                burst: Some(100),
+            },
+            per_address: Quota {
+                requests: 6000,
+                window: Duration::from_mins(1),
+                burst: None,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cursor {
+    pub key_file: Option<PathBuf>,
+    #[serde(with = "humantime_serde")]
+    pub lifetime: Duration,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            key_file: None,
+            lifetime: Duration::from_hours(1),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    pub max_bytes: ByteSize,
+    #[serde(with = "humantime_serde")]
+    pub fresh: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stale: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stale_if_error: Duration,
+    #[serde(with = "humantime_serde")]
+    pub not_found: Duration,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_bytes: ByteSize::mib(256),
+            fresh: Duration::from_mins(1),
+            stale: Duration::from_mins(10),
+            stale_if_error: Duration::from_hours(24),
+            not_found: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbound {
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Json,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Docs {
+    pub enabled: bool,
+}
+
+impl Default for Docs {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Raw {
+    /// What is in force, as TOML, secrets hidden.
+    pub fn shown(&self, sources: &[SourceConfig]) -> String {
+        let mut table = toml::Table::try_from(self).unwrap_or_default();
+        let shown = |source: &SourceConfig| {
+            (
+                source.name.as_str().to_owned(),
+                toml::Value::Table(source.shown.clone()),
+            )
+        };
+        let sources: toml::Table = sources.iter().map(shown).collect();
+        table.insert("sources".to_owned(), sources.into());
+        toml::to_string_pretty(&table).unwrap_or_default()
+    }
+}
+
+/// A list, or in the environment its elements with commas between.
+fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    let parts = match Form::deserialize(deserializer).map_err(|_| D::Error::custom("expected a list of strings"))? {
+        Form::List(parts) => parts,
+        Form::Text(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    let parse = |part: String| T::deserialize(serde::de::value::StringDeserializer::<D::Error>::new(part));
+    parts.into_iter().map(parse).collect()
+}
+
+fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    list(deserializer).map(Some)
+}

@@ -1,0 +1,95 @@
+//! Everything that may say no before a handler runs, in the order in which it does.
+
+mod address;
+mod auth;
+mod deadline;
+mod overload;
+mod quota;
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::model::{Problem, ProblemCode};
+use crate::store::quota::Quotas;
+
+pub use address::{AddressLimit, AddressLimitConfig};
+pub use auth::{AuthError, Authenticator};
+pub use deadline::Timeouts;
+
+/// What the edge needs to decide.
+#[derive(Clone)]
+pub struct Edge {
+    pub authenticator: Arc<Authenticator>,
+    pub quotas: Arc<Quotas>,
+    pub address_limit: AddressLimit,
+    pub timeouts: Timeouts,
+    /// Requests at once.
+    pub max_in_flight: usize,
+    /// In bytes.
+    pub body_limit: usize,
+}
+
+impl Edge {
+    /// What stands before the routes that need a caller, outermost first.
+    pub fn protect(&self, api: Router) -> Router {
+        api.layer(
+            ServiceBuilder::new()
+                // From here on the time runs, so that reading a slow body and checking a token count.
+                .layer(from_fn_with_state(self.timeouts, deadline::set))
+                // Before the body is read by anyone.
+                .layer(DefaultBodyLimit::max(self.body_limit))
+                // Who calls; a quota is of somebody.
+                .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
+                // Counts the caller, and hands the handler all that the edge found out.
+                .layer(from_fn_with_state(self.quotas.clone(), quota::limit)),
+        )
+    }
+
+    /// What stands before every public route, outermost first.
+    pub fn enclose(&self, router: Router) -> Router {
+        router
+            .fallback(|| async { Problem::new(ProblemCode::NotFound, "no such route") })
+            .method_not_allowed_fallback(|| async {
+                Problem::new(
+                    ProblemCode::MethodNotAllowed,
+                    "the Allow header lists the route's methods",
+                )
+            })
+            .layer(
+                ServiceBuilder::new()
+                    // Names the request, logs its end, and gives every problem its form: also those of the layers below.
+                    .layer(from_fn(request::identify))
+                    // A panic is one 500, not a dropped connection.
+                    .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+                        axum::response::IntoResponse::into_response(Problem::new(
+                            ProblemCode::Internal,
+                            "a fault of the gateway; its log has more under the request id",
+                        ))
+                    }))
+                    // The narrow budget before the shared one: an address that floods is refused before it takes a slot
+                    // or costs a signature check.
+                    .layer(self.address_limit.layer())
+                    // More than this at once is refused rather than queued.
+                    .layer(from_fn_with_state(
+                        overload::Slots::new(self.max_in_flight),
+                        overload::shed,
+                    )),
+            )
+    }
+
+    /// Forgets callers and addresses that have not been seen for a while; to be called from time to time.
+    pub fn sweep(&self) {
+        self.quotas.sweep();
+        self.address_limit.sweep();
+    }
+}
+
+/// How often [`Edge::sweep`] is worth its while.
+pub const SWEEP_EVERY: Duration = Duration::from_mins(1);

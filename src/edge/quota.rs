@@ -1,0 +1,67 @@
+//! Counts callers, and says on every answer what is left (IETF draft on rate limit header fields).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sfv::{Integer, KeyRef, ListSerializer, StringRef};
+
+use crate::error::ceil_seconds;
+use crate::model::{Caller, Problem, ProblemCode};
+use crate::service::{QuotaHandle, RequestContext};
+use crate::store::quota::{Charge, Quotas};
+use crate::upstream::Deadline;
+
+pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let (Some(caller), Some(deadline)) = (extensions.get::<Arc<Caller>>(), extensions.get::<Deadline>()) else {
+        return Problem::new(ProblemCode::Internal, "a layer of the edge is missing").into_response();
+    };
+    let (caller, deadline) = (caller.clone(), *deadline);
+    match QuotaHandle::open(quotas, caller.clone()) {
+        Ok(quota) => {
+            request.extensions_mut().insert(RequestContext {
+                caller,
+                deadline,
+                quota: quota.clone(),
+            });
+            let response = next.run(request).await;
+            with_headers(response, &quota.last())
+        }
+        Err(charge) => {
+            let refusal = QuotaHandle::refusal(charge.wait.unwrap_or_default());
+            with_headers(refusal.into_response(), &charge)
+        }
+    }
+}
+
+fn with_headers(mut response: Response, charge: &Charge) -> Response {
+    let policy = [
+        ("q", u64::from(charge.config.burst.get())),
+        ("w", ceil_seconds(charge.config.period() * charge.config.burst.get())),
+    ];
+    let limit = [
+        ("r", u64::from(charge.remaining)),
+        ("t", ceil_seconds(charge.refilled_in())),
+    ];
+    for (name, parameters) in [("ratelimit-policy", policy), ("ratelimit", limit)] {
+        if let Some(value) = caller_item(parameters) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// `"caller";a=1;b=2`
+fn caller_item(parameters: [(&'static str, u64); 2]) -> Option<HeaderValue> {
+    let mut list = ListSerializer::new();
+    let mut item = list.bare_item(StringRef::from_str("caller").ok()?);
+    for (name, value) in parameters {
+        let value = Integer::try_from(i64::try_from(value).ok()?).ok()?;
+        item = item.parameter(KeyRef::from_str(name).ok()?, value);
+    }
+    drop(item);
+    HeaderValue::from_str(&list.finish()?).ok()
+}

@@ -1,0 +1,48 @@
+//! The outermost layer: the request's id, its span, its line in the log, and the form of its problems.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::http::header::HeaderName;
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::error;
+
+/// The header in which a request's id comes and goes.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken from a caller, in characters.
+const MAX_ID_CHARS: usize = 128;
+
+pub async fn identify(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request
+        .headers()
+        .get(X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned);
+    // The template, never the path: a path holds ids, a query may hold anything.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    async {
+        let response = next.run(request).await;
+        let code = error::problem_of(&response).map(|problem| problem.code.as_str());
+        let mut response = error::render(response, &id);
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        let status = response.status().as_u16();
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(status, code, duration_ms, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}

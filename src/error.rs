@@ -1,0 +1,59 @@
+//! Renders a [`Problem`] as a response, nothing else.
+//!
+//! A handler returns the problem; the response carries it along, and [`render`] writes it once the request's id is at
+//! hand. So every refusal, whichever layer made it, has one form.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::model::Problem;
+
+/// The media type of problems (RFC 9457 §3).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::from_u16(self.status)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            .into_response();
+        response.extensions_mut().insert(Box::new(self));
+        response
+    }
+}
+
+/// The problem that a response carries.
+pub fn problem_of(response: &Response) -> Option<&Problem> {
+    response.extensions().get::<Box<Problem>>().map(AsRef::as_ref)
+}
+
+/// Writes the problem that a response carries into its body and headers; leaves other responses as they are.
+pub fn render(mut response: Response, request_id: &str) -> Response {
+    let Some(problem) = response.extensions().get::<Box<Problem>>() else {
+        return response;
+    };
+    let mut problem = problem.clone();
+    problem.request_id = Some(request_id.to_owned());
+    let body = serde_json::to_vec(&problem).expect("a problem has a JSON form");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(after) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(after).max(1)));
+    }
+    if let Some(challenge) = problem
+        .challenge
+        .as_deref()
+        .and_then(|text| HeaderValue::from_str(text).ok())
+    {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// Whole seconds, rounded up.
+pub fn ceil_seconds(duration: std::time::Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

@@ -1,0 +1,22 @@
+//! `/docs` and `/openapi.json`: the document and the Swagger UI, its assets embedded.
+
+use axum::Router;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// The routes of the documentation; `openapi_json` is the document as it is served.
+pub fn docs(openapi_json: String) -> Router {
+    let document: axum::body::Bytes = openapi_json.into();
+    let serve = move || async move {
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], document).into_response()
+    };
+    // Relative, so that it is found behind an ingress that adds a prefix.
+    let config = Config::from("../openapi.json")
+        .try_it_out_enabled(true)
+        .validator_url("none");
+    Router::new()
+        .route("/openapi.json", get(serve))
+        .merge(SwaggerUi::new("/docs").config(config))
+}

@@ -1,0 +1,198 @@
+//! JSON bodies: what is no JSON is refused here; what is JSON is handed on whole, with the places of repeated keys, so
+//! that all of its faults can be told at once.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::model::{Problem, ProblemCode};
+use crate::upstream::Deadline;
+
+/// A body that is JSON.
+pub struct JsonBody {
+    pub value: Value,
+    /// JSON pointers of keys that their object holds more than once.
+    pub duplicates: Vec<String>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                ProblemCode::UnsupportedMediaType,
+                "expected Content-Type: application/json",
+            ));
+        }
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let reading = Bytes::from_request(request, state);
+        let read = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.0, reading).await,
+            None => Ok(reading.await),
+        };
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                return Err(Problem::new(
+                    ProblemCode::PayloadTooLarge,
+                    "the body is larger than the server takes",
+                ));
+            }
+            Ok(Err(_)) => return Err(Problem::new(ProblemCode::InvalidRequest, "the body broke off")),
+            Err(_elapsed) => {
+                return Err(Problem::new(
+                    ProblemCode::InvalidRequest,
+                    "the body did not arrive in time",
+                ));
+            }
+        };
+        parse(&bytes)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
+}
+
+fn parse(bytes: &[u8]) -> Result<JsonBody, Problem> {
+    let mut duplicates = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let node = Node {
+        pointer: String::new(),
+        duplicates: &mut duplicates,
+    };
+    let value = node
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
+    value.map(|value| JsonBody { value, duplicates }).map_err(|error| {
+        let detail = format!(
+            "the body is no JSON, at line {}, column {}",
+            error.line(),
+            error.column()
+        );
+        Problem::new(ProblemCode::InvalidRequest, detail)
+    })
+}
+
+/// Reads one value at a place.
+struct Node<'a> {
+    pointer: String,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        loop {
+            let pointer = format!("{}/{}", self.pointer, values.len());
+            match list.next_element_seed(Node {
+                pointer,
+                duplicates: self.duplicates,
+            })? {
+                Some(value) => values.push(value),
+                None => return Ok(Value::Array(values)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut values = Map::new();
+        while let Some(key) = object.next_key::<String>()? {
+            let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
+            if pointer.len() > MAX_POINTER_BYTES {
+                return Err(A::Error::custom("a key is too long"));
+            }
+            if values.contains_key(&key) {
+                self.duplicates.push(pointer.clone());
+            }
+            let value = object.next_value_seed(Node {
+                pointer,
+                duplicates: self.duplicates,
+            })?;
+            values.insert(key, value);
+        }
+        Ok(Value::Object(values))
+    }
+}
+
+/// Bounds what a fault can echo; no body of this service needs a tenth of it.
+const MAX_POINTER_BYTES: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_keys_are_told_by_their_place() {
+        let body = parse(br#"{"items":[{"a":1,"a":2},{"b/c":1,"b/c":2}]}"#).unwrap();
+        assert_eq!(body.duplicates, ["/items/0/a", "/items/1/b~1c"]);
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        for text in ["", "{", "[1,]", "{\"a\":1} x", "nul", "\"\u{1}\""] {
+            let problem = parse(text.as_bytes()).err().unwrap();
+            assert_eq!(problem.code, ProblemCode::InvalidRequest, "{text}");
+        }
+        assert!(parse(b"\"\xff\"").is_err());
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(parse(deep.as_bytes()).is_err());
+    }
+}

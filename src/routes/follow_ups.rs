@@ -1,0 +1,39 @@
+//! `POST /v1/follow-ups`.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::model::{BatchAnswer, FollowUpBatch, Problem};
+use crate::service::batch::validate;
+
+use super::cache_policy;
+use super::extract::{JsonBody, Query, Writes};
+use super::{BatchParams, BatchQuery, Services};
+
+/// Add follow-up notes, up to 1,000 at once.
+///
+/// All items are checked before anything is sent. Each item gets exactly one result; a 200 says that the batch was
+/// processed, not that every item succeeded.
+#[utoipa::path(
+    post,
+    path = "/v1/follow-ups",
+    operation_id = "addFollowUps",
+    tag = "writes",
+    params(BatchParams),
+    request_body = FollowUpBatch,
+    responses((status = 200, description = "One result an item.", body = BatchAnswer)),
+    security(("bearer" = ["customers:write"])),
+)]
+pub async fn add(
+    State(services): State<Services>,
+    Writes(context): Writes,
+    Query(query): Query<BatchQuery>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let items = validate::follow_ups(&body.value, body.duplicates)?;
+    let answer = services
+        .batches
+        .add_follow_ups(&context, query.source.as_deref(), items)
+        .await?;
+    Ok(cache_policy::uncached(&answer))
+}

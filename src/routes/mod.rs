@@ -1,0 +1,65 @@
+//! HTTP only: extract, call the service, wrap. The whole surface on one page.
+
+mod cache_policy;
+mod customers;
+pub mod docs;
+mod extract;
+mod follow_ups;
+pub mod health;
+mod remarks;
+
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use extract::{ParamReader, QueryParams};
+
+use crate::service::Sources;
+use crate::service::batch::Batches;
+use crate::service::customers::Customers;
+use crate::service::lists::Lists;
+
+/// What the handlers call.
+#[derive(Clone)]
+pub struct Services {
+    pub sources: Sources,
+    pub customers: Customers,
+    pub lists: Lists,
+    pub batches: Batches,
+}
+
+/// The routes that need a caller.
+pub fn api() -> OpenApiRouter<Services> {
+    OpenApiRouter::new()
+        .routes(routes!(customers::list))
+        .routes(routes!(customers::detail))
+        .routes(routes!(remarks::set))
+        .routes(routes!(follow_ups::add))
+}
+
+/// The query of a batch.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the parameter to the document; BatchQuery holds its value"
+)]
+struct BatchParams {
+    /// The source to write to; required where more than one visible source offers the write.
+    #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
+    source: Option<String>,
+}
+
+struct BatchQuery {
+    source: Option<String>,
+}
+
+impl QueryParams for BatchQuery {
+    const NAMES: &'static [&'static str] = &["source"];
+
+    fn read(reader: &mut ParamReader) -> Self {
+        Self {
+            source: reader.text("source"),
+        }
+    }
+}

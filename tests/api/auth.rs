@@ -1,0 +1,1 @@
+//! Contract §7: who calls.

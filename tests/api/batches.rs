@@ -1,0 +1,1 @@
+//! Contract §3.5: batches of writes.

@@ -1,0 +1,1 @@
+//! Contract §6: the cache of details.

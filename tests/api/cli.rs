@@ -1,0 +1,1 @@
+//! Contract §9: the commands, as processes.

@@ -1,0 +1,1 @@
+//! Contract §3.1 and the JuziBot adapter.

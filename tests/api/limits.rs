@@ -1,0 +1,1 @@
+//! Contract §5, §7: quotas and limits.

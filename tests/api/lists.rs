@@ -1,0 +1,1 @@
+//! Contract §3.4: pages and cursors.

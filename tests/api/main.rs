@@ -1,0 +1,16 @@
+//! The service as its callers see it: a real gateway on a real socket, before the simulated sources or a mock server.
+//!
+//! Modules mirror the contract's sections; a test says in its name what must hold.
+
+mod auth;
+mod batches;
+mod cache;
+mod cli;
+mod customers;
+mod document;
+mod juzibot;
+mod limits;
+mod lists;
+mod problems;
+mod support;
+mod tanma;

@@ -1,0 +1,1 @@
+//! Contract §4: every refusal is a problem.

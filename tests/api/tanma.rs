@@ -1,0 +1,1 @@
+//! Contract §3.2 and the Tanma adapter.
