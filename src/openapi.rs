@@ -15,6 +15,7 @@ use crate::routes;
 /// The document. `public_url`: under which address callers reach the service, where that is known.
 pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     let mut document = routes::api().into_openapi();
+    document.merge(routes::open().into_openapi());
     document.info = InfoBuilder::new()
         .title("scrm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
@@ -36,6 +37,7 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     document.tags = Some(vec![
         tag("customers", "Read customers."),
         tag("writes", "Write in batches."),
+        tag("about", "What there is, what went wrong, and who calls."),
     ]);
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(
@@ -93,14 +95,14 @@ fn complete(operation: &mut Operation) {
 
 /// The statuses of problems that an operation may answer with.
 fn statuses(operation: &Operation) -> Vec<u16> {
-    let mut statuses = vec![400, 401, 403, 422, 429, 500, 502, 503, 504];
+    let mut statuses = vec![400, 401, 403, 406, 422, 429, 500, 502, 503, 504];
     let is_path_id = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "id");
     let has_path_id = operation.parameters.iter().flatten().any(is_path_id);
     if has_path_id {
         statuses.push(404);
     }
     if operation.request_body.is_some() {
-        statuses.extend([413, 415]);
+        statuses.extend([409, 413, 415]);
     }
     statuses.sort_unstable();
     statuses

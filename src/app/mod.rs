@@ -22,6 +22,7 @@ use crate::service::cursor::{Cursors, ShortSecret};
 use crate::service::customers::Customers;
 use crate::service::details::Details;
 use crate::service::lists::Lists;
+use crate::store::idempotency::IdempotencyStore;
 use crate::store::quota::Quotas;
 use crate::upstream::{self, ClientError};
 
@@ -50,6 +51,7 @@ struct App {
     public: Router,
     admin: Router,
     edge: Edge,
+    idempotency: IdempotencyStore,
     readiness: health::Readiness,
 }
 
@@ -109,11 +111,12 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 
 async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration, stop: CancellationToken) {
     app.readiness.set(true);
-    let edge = app.edge;
+    let (edge, idempotency) = (app.edge, app.idempotency);
     let sweeper = tokio::spawn(async move {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             edge.sweep();
+            idempotency.sweep();
         }
     });
     // The admin port outlives the public one, so that probes see the drain.
@@ -146,6 +149,7 @@ impl App {
             .collect::<Result<Vec<_>, _>>()?;
         let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
         let services = services(config, Sources::new(sources))?;
+        let idempotency = services.idempotency.clone();
         let overrides = config.callers.iter().filter_map(|caller| {
             let id = CallerId {
                 issuer: caller.issuer.as_str().into(),
@@ -169,7 +173,8 @@ impl App {
             body_limit: server.body_limit,
         };
         let (api, _document) = routes::api().split_for_parts();
-        let mut public = edge.protect(api.with_state(services));
+        let (open, _document) = routes::open().split_for_parts();
+        let mut public = edge.protect(api.with_state(services)).merge(open);
         if config.docs_enabled {
             public = public.merge(docs::docs(openapi::to_json(&openapi::spec(server.public_url.as_ref()))));
         }
@@ -178,6 +183,7 @@ impl App {
             public: edge.enclose(public),
             admin: health::admin(readiness.clone()),
             edge,
+            idempotency,
             readiness,
         })
     }
@@ -209,6 +215,7 @@ fn services(config: &Config, sources: Sources) -> Result<Services, StartError> {
             sources: sources.clone(),
             details,
         },
+        idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
         sources,
     })
 }

@@ -37,6 +37,9 @@ pub struct Config {
     /// Empty: a random key for this process.
     pub cursor_secrets: Vec<SecretString>,
     pub cursor_lifetime: Duration,
+    pub idempotency_retention: Duration,
+    /// Of the answers kept under idempotency keys.
+    pub idempotency_max_bytes: usize,
     pub cache_max_bytes: u64,
     pub cache_windows: Windows,
     pub client: ClientConfig,
@@ -209,6 +212,8 @@ impl Config {
             },
             cursor_secrets: checker.cursor_secrets(raw.cursor.key_file.as_deref())?,
             cursor_lifetime: raw.cursor.lifetime,
+            idempotency_retention: raw.idempotency.retention,
+            idempotency_max_bytes: usize::try_from(raw.idempotency.max_bytes.as_u64()).unwrap_or(usize::MAX),
             cache_max_bytes: raw.cache.max_bytes.as_u64(),
             cache_windows: Windows {
                 fresh: raw.cache.fresh,

@@ -28,6 +28,7 @@ pub struct Raw {
     pub callers: BTreeMap<String, Caller>,
     pub rate_limit: RateLimit,
     pub cursor: Cursor,
+    pub idempotency: Idempotency,
     pub cache: Cache,
     pub outbound: Outbound,
     pub log: Log,
@@ -175,6 +176,23 @@ impl Default for Cursor {
         Self {
             key_file: None,
             lifetime: Duration::from_hours(1),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Idempotency {
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    pub max_bytes: ByteSize,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_hours(24),
+            max_bytes: ByteSize::mib(64),
         }
     }
 }

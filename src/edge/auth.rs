@@ -4,20 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HeaderName};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::config::{Auth, CallerConfig, Issuer, IssuerKeys};
 use crate::model::{Caller, CallerId, Problem, ProblemCode, SourceName};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Verifies tokens and tells what their callers may see.
 pub struct Authenticator {
@@ -221,12 +224,19 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let started = Instant::now();
     match bearer(request.headers()).and_then(|token| authenticator.verify(token)) {
         Ok(caller) => {
+            let took = started.elapsed();
             // The token has done its work; nothing behind this line can print it.
             request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(Arc::new(caller));
-            next.run(request).await
+            let mut response = next.run(request).await;
+            let timing = format!("auth;dur={:.1}", took.as_secs_f64() * 1000.0);
+            if let Ok(timing) = HeaderValue::from_str(&timing) {
+                response.headers_mut().append(SERVER_TIMING, timing);
+            }
+            response
         }
         Err(problem) => problem.into_response(),
     }

@@ -20,7 +20,10 @@ pub use caller::{Caller, CallerId, Me, MeAnswer, QuotaState, Scope};
 pub use customer::{
     AccountType, Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, Tag, TagScope,
 };
-pub use problem::{CATALOGUE, Fault, Problem, ProblemCode, ProblemKind, ShortProblem, UpstreamReply, Who};
+pub use problem::{
+    CATALOGUE, ErrorsAnswer, Fault, Problem, ProblemCode, ProblemKind, ShortProblem, UpstreamReply, Who,
+};
 pub use source::{
-    CustomerId, InvalidSourceName, Operation, OperationOffer, Paging, SourceInfo, SourceName, SourcesAnswer,
+    BreakerState, CustomerId, HealthState, InvalidSourceName, LastError, Operation, OperationOffer, Paging,
+    SourceHealth, SourceInfo, SourceName, SourcesAnswer,
 };

@@ -57,6 +57,12 @@ pub struct ProblemKind {
     pub description: &'static str,
 }
 
+/// The answer of `/v1/errors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErrorsAnswer {
+    pub data: Vec<ProblemKind>,
+}
+
 const fn kind(
     code: ProblemCode,
     status: u16,
@@ -324,6 +330,9 @@ pub struct Problem {
     /// Becomes the `WWW-Authenticate` header (RFC 6750 §3).
     #[serde(skip)]
     pub challenge: Option<String>,
+    /// Whether something of the request reached a source before it failed.
+    #[serde(skip)]
+    pub reached_source: bool,
 }
 
 /// A fault of one parameter or of one place in the body.
@@ -375,6 +384,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
+            reached_source: false,
         }
     }
 

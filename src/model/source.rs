@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::ProblemCode;
 
 /// A source's name: `[a-z][a-z0-9_]{0,31}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -168,4 +171,44 @@ pub struct SourceInfo {
     pub operations: BTreeMap<Operation, OperationOffer>,
     /// Which of the source's codes mean what.
     pub codes: BTreeMap<String, Vec<String>>,
+    pub health: SourceHealth,
+}
+
+/// What is known of a source from the calls that this process made to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SourceHealth {
+    pub state: HealthState,
+    pub breaker: BreakerState,
+    #[schema(required)]
+    pub last_success_at: Option<Timestamp>,
+    #[schema(required)]
+    pub last_error: Option<LastError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// The last call went well, or there was none yet.
+    Ok,
+    /// The last call failed.
+    Degraded,
+    /// The source is not called for now.
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused at once.
+    Open,
+    /// Some calls pass, to see whether the source is back.
+    HalfOpen,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LastError {
+    pub code: ProblemCode,
+    pub at: Timestamp,
 }

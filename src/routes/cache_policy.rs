@@ -1,46 +1,93 @@
-//! Answers and the headers that say how long they hold (contract §5).
+//! Answers and the headers that say how long they hold and how they came about (contract §5).
 
 use axum::body::Body;
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use headers::{CacheControl, ETag, HeaderMapExt, IfNoneMatch};
 use serde::Serialize;
 use sfv::{Integer, KeyRef, ListSerializer, StringRef, TokenRef};
+use sha2::{Digest, Sha256};
 
-use crate::model::SourceName;
+use crate::model::{CustomerAnswer, SourceName, SourceStatus};
 use crate::service::customers::Detail;
-use crate::service::details::CacheNote;
+use crate::service::details::{CacheNote, Freshness};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// Bytes of the hash that an `ETag` is made of.
+const ETAG_BYTES: usize = 16;
 
 /// An answer that nobody keeps.
 pub fn uncached<T: Serialize>(answer: &T) -> Response {
-    json(answer, NO_STORE)
+    uncached_bytes(serde_json::to_vec(answer).expect("an answer has a JSON form").into())
 }
 
-/// A customer: kept by nobody but its caller, and asked for again each time.
-pub fn detail(detail: &Detail, raw: bool) -> Response {
-    let policy = if raw {
-        NO_STORE
+/// The same, of JSON that is written already.
+pub fn uncached_bytes(json: axum::body::Bytes) -> Response {
+    let mut response = Response::new(Body::from(json));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// A customer: kept by nobody but its caller, who asks each time whether it still holds.
+pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
+    let mut response = if raw {
+        uncached(&detail.answer)
     } else {
-        HeaderValue::from_static("private, no-cache")
+        revalidated(&detail.answer, request)
     };
-    let mut response = json(&detail.answer, policy);
-    if let Some(status) = cache_status(&detail.cache) {
-        response.headers_mut().insert(CACHE_STATUS, status);
-    }
+    let headers = response.headers_mut();
+    headers.extend(cache_status(&detail.cache).map(|status| (CACHE_STATUS, status)));
+    headers.extend(server_timing(detail).map(|timing| (SERVER_TIMING, timing)));
     response
 }
 
-fn json<T: Serialize>(answer: &T, policy: HeaderValue) -> Response {
-    let body = serde_json::to_vec(answer).expect("an answer has a JSON form");
-    let mut response = Response::new(Body::from(body));
+/// Whether the caller asks for an answer of now: `Cache-Control: no-cache` (RFC 9111 §5.2.1.4).
+pub fn freshness(request: &HeaderMap) -> Freshness {
+    match request.typed_get::<CacheControl>() {
+        Some(control) if control.no_cache() => Freshness::Revalidate,
+        _ => Freshness::Cached,
+    }
+}
+
+fn revalidated(answer: &CustomerAnswer, request: &HeaderMap) -> Response {
+    let etag = etag(answer);
+    let holds = etag.parse::<ETag>().is_ok_and(|etag| {
+        request
+            .typed_get::<IfNoneMatch>()
+            .is_some_and(|condition| !condition.precondition_passes(&etag))
+    });
+    let mut response = if holds {
+        Response::new(Body::empty())
+    } else {
+        uncached(answer)
+    };
+    if holds {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Authorization"));
+    headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, policy);
-    response
+}
+
+/// Weak: over what is said, not over when it was fetched.
+fn etag(answer: &CustomerAnswer) -> String {
+    let statuses: Vec<(&SourceName, SourceStatus)> = answer
+        .meta
+        .sources
+        .iter()
+        .map(|report| (&report.source, report.status))
+        .collect();
+    let said = serde_json::to_vec(&(&answer.data, statuses, &answer.meta.warnings)).expect("it has a JSON form");
+    format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(said)[..ETAG_BYTES]))
 }
 
 /// One member a source that was asked (RFC 9211).
@@ -66,4 +113,22 @@ fn cache_status(notes: &[(SourceName, CacheNote)]) -> Option<HeaderValue> {
         drop(member);
     }
     HeaderValue::from_str(&list.finish()?).ok()
+}
+
+/// The cache, and one entry a source (W3C Server Timing); the edge adds its own.
+fn server_timing(detail: &Detail) -> Option<HeaderValue> {
+    let hits = detail.cache.iter().filter(|(_, note)| note.hit).count();
+    let cache = match (hits, detail.cache.len()) {
+        (0, _) => "miss",
+        (hits, all) if hits == all => "hit",
+        _ => "partial",
+    };
+    let mut entries = vec![format!("cache;desc={cache}")];
+    entries.extend(
+        detail
+            .timings
+            .iter()
+            .map(|(source, took)| format!("{source};dur={:.1}", took.as_secs_f64() * 1000.0)),
+    );
+    HeaderValue::from_str(&entries.join(", ")).ok()
 }

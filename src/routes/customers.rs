@@ -2,13 +2,11 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::CACHE_CONTROL;
 use axum::response::Response;
 use utoipa::IntoParams;
 
 use crate::model::{CustomerAnswer, CustomerId, CustomerPage, Problem, Scope};
 use crate::service::customers::{DetailQuery, OnPartial};
-use crate::service::details::Freshness;
 use crate::service::lists::{DEFAULT_LIMIT, ListQuery, MAX_LIMIT};
 
 use super::Services;
@@ -186,23 +184,8 @@ pub async fn detail(
         staff_id: params.staff_id,
         raw: params.raw,
         on_partial: params.on_partial,
-        freshness: if asks_for_now(&headers) {
-            Freshness::Revalidate
-        } else {
-            Freshness::Cached
-        },
+        freshness: cache_policy::freshness(&headers),
     };
     let detail = services.customers.detail(&context, &query).await?;
-    Ok(cache_policy::detail(&detail, query.raw))
-}
-
-/// `Cache-Control: no-cache` (RFC 9111 §5.2.1.4).
-fn asks_for_now(headers: &HeaderMap) -> bool {
-    let values = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+    Ok(cache_policy::detail(&detail, query.raw, &headers))
 }

@@ -3,10 +3,14 @@
 mod cache_policy;
 mod customers;
 pub mod docs;
+mod errors;
 mod extract;
 mod follow_ups;
 pub mod health;
+mod idempotency;
+mod me;
 mod remarks;
+mod sources;
 
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,6 +22,7 @@ use crate::service::Sources;
 use crate::service::batch::Batches;
 use crate::service::customers::Customers;
 use crate::service::lists::Lists;
+use crate::store::idempotency::IdempotencyStore;
 
 /// What the handlers call.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub struct Services {
     pub customers: Customers,
     pub lists: Lists,
     pub batches: Batches,
+    pub idempotency: IdempotencyStore,
 }
 
 /// The routes that need a caller.
@@ -35,6 +41,13 @@ pub fn api() -> OpenApiRouter<Services> {
         .routes(routes!(customers::detail))
         .routes(routes!(remarks::set))
         .routes(routes!(follow_ups::add))
+        .routes(routes!(sources::list))
+        .routes(routes!(me::me))
+}
+
+/// The routes that anybody may ask.
+pub fn open() -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(errors::list))
 }
 
 /// The query of a batch.

@@ -1,13 +1,14 @@
 //! `POST /v1/remarks`.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::model::{BatchAnswer, Problem, RemarkBatch};
 use crate::service::batch::validate;
 
-use super::cache_policy;
 use super::extract::{JsonBody, Query, Writes};
+use super::idempotency::{IdempotencyHeader, Once};
 use super::{BatchParams, BatchQuery, Services};
 
 /// Set remarks and descriptions, up to 1,000 at once.
@@ -19,7 +20,7 @@ use super::{BatchParams, BatchQuery, Services};
     path = "/v1/remarks",
     operation_id = "setRemarks",
     tag = "writes",
-    params(BatchParams),
+    params(BatchParams, IdempotencyHeader),
     request_body = RemarkBatch,
     responses((status = 200, description = "One result an item.", body = BatchAnswer)),
     security(("bearer" = ["customers:write"])),
@@ -28,12 +29,18 @@ pub async fn set(
     State(services): State<Services>,
     Writes(context): Writes,
     Query(query): Query<BatchQuery>,
+    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let items = validate::remarks(&body.value, body.duplicates)?;
-    let answer = services
-        .batches
-        .set_remarks(&context, query.source.as_deref(), items)
-        .await?;
-    Ok(cache_policy::uncached(&answer))
+    let once = Once {
+        store: &services.idempotency,
+        context: &context,
+        headers: &headers,
+        fingerprint: body.fingerprint,
+        items: items.len(),
+    };
+    let (batches, caller) = (services.batches, context.clone());
+    once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await })
+        .await
 }

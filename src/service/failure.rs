@@ -10,21 +10,15 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<&UpstreamError> for Problem {
     fn from(error: &UpstreamError) -> Self {
-        let (code, detail) = match &error.failure {
+        let detail = match &error.failure {
             Failure::Refused { class, status, reply } => refused(*class, *status, reply.is_some()),
-            Failure::BadPayload(what) => (
-                ProblemCode::SourceBadPayload,
-                format!("its answer is unreadable: {what}"),
-            ),
-            Failure::Unreachable => (ProblemCode::SourceUnavailable, "it cannot be reached".to_owned()),
-            Failure::ConnectionLost => (ProblemCode::SourceUnavailable, "the connection broke".to_owned()),
-            Failure::TimedOut { .. } => (ProblemCode::SourceTimeout, "it did not answer in time".to_owned()),
-            Failure::Busy => (
-                ProblemCode::SourceTimeout,
-                "no slot for a call became free in time".to_owned(),
-            ),
+            Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
+            Failure::Unreachable => "it cannot be reached".to_owned(),
+            Failure::ConnectionLost => "the connection broke".to_owned(),
+            Failure::TimedOut { .. } => "it did not answer in time".to_owned(),
+            Failure::Busy => "no slot for a call became free in time".to_owned(),
         };
-        let mut problem = Self::new(code, format!("source {}: {detail}", error.name));
+        let mut problem = Self::new(error.code(), format!("source {}: {detail}", error.name));
         problem.source = Some(error.name.clone());
         if let Failure::Refused { reply, .. } = &error.failure {
             problem.upstream.clone_from(reply);
@@ -36,25 +30,21 @@ impl From<&UpstreamError> for Problem {
     }
 }
 
-fn refused(class: CodeClass, status: u16, spoke: bool) -> (ProblemCode, String) {
-    let (code, what) = match class {
-        CodeClass::NotFound => (ProblemCode::NotFound, "it does not know the customer"),
-        CodeClass::Credentials => (ProblemCode::SourceCredentials, "it refused the gateway's credentials"),
-        CodeClass::RateLimited => (ProblemCode::SourceRateLimited, "its own limit is reached"),
-        CodeClass::Retryable => (ProblemCode::SourceUnavailable, "it says that it cannot serve now"),
-        CodeClass::Invalid => (ProblemCode::ValidationFailed, "it refused the values"),
-        CodeClass::Rejected if spoke => (
-            ProblemCode::SourceRejected,
-            "it answered with a code that no table knows",
-        ),
-        CodeClass::Rejected => (ProblemCode::SourceRejected, "it answered with an unexpected status"),
+fn refused(class: CodeClass, status: u16, spoke: bool) -> String {
+    let what = match class {
+        CodeClass::NotFound => "it does not know the customer",
+        CodeClass::Credentials => "it refused the gateway's credentials",
+        CodeClass::RateLimited => "its own limit is reached",
+        CodeClass::Retryable => "it says that it cannot serve now",
+        CodeClass::Invalid => "it refused the values",
+        CodeClass::Rejected if spoke => "it answered with a code that no table knows",
+        CodeClass::Rejected => "it answered with an unexpected status",
     };
-    let detail = if (200..300).contains(&status) {
+    if (200..300).contains(&status) {
         what.to_owned()
     } else {
         format!("{what} (HTTP {status})")
-    };
-    (code, detail)
+    }
 }
 
 /// Of several failures, the one that is told: the one that says most about what to do (contract §3.3).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{SourceName, UpstreamReply};
+use crate::model::{ProblemCode, SourceName, UpstreamReply};
 
 use super::CodeClass;
 
@@ -61,6 +61,23 @@ impl UpstreamError {
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// The code under which callers know it.
+    pub fn code(&self) -> ProblemCode {
+        match &self.failure {
+            Failure::Refused { class, .. } => match class {
+                CodeClass::NotFound => ProblemCode::NotFound,
+                CodeClass::Credentials => ProblemCode::SourceCredentials,
+                CodeClass::RateLimited => ProblemCode::SourceRateLimited,
+                CodeClass::Retryable => ProblemCode::SourceUnavailable,
+                CodeClass::Invalid => ProblemCode::ValidationFailed,
+                CodeClass::Rejected => ProblemCode::SourceRejected,
+            },
+            Failure::BadPayload(_) => ProblemCode::SourceBadPayload,
+            Failure::Unreachable | Failure::ConnectionLost => ProblemCode::SourceUnavailable,
+            Failure::TimedOut { .. } | Failure::Busy => ProblemCode::SourceTimeout,
+        }
     }
 
     /// Whether it is certain that nothing of the request reached the source.

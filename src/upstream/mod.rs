@@ -7,6 +7,7 @@ mod codes;
 mod config;
 mod envelope;
 mod error;
+mod guard;
 mod http;
 pub mod juzibot;
 mod lenient;
@@ -22,6 +23,8 @@ use tokio::time::Instant;
 use crate::model::{
     CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer, UpstreamReply,
 };
+
+use guard::Guard;
 
 pub use codes::{CodeClass, CodeTable};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
@@ -144,6 +147,7 @@ pub struct Source {
     pub operations: Operations,
     offers: BTreeMap<Operation, OperationOffer>,
     codes: CodeTable,
+    guard: Arc<Guard>,
 }
 
 impl Source {
@@ -169,12 +173,14 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
+        let guard = Arc::new(Guard::default());
         Self {
             name: config.name.clone(),
             kind: config.kind.kind(),
-            operations,
+            operations: guard::guarded(operations, &guard),
             offers,
             codes,
+            guard,
         }
     }
 
@@ -197,6 +203,7 @@ impl Source {
             kind: self.kind.as_str().to_owned(),
             operations: self.offers.clone(),
             codes: self.codes.by_class(),
+            health: self.guard.health(),
         }
     }
 }

@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 
 use crate::model::{Problem, ProblemCode};
+use crate::routes::idempotency::fingerprint;
+use crate::store::idempotency::Fingerprint;
 use crate::upstream::Deadline;
 
 /// A body that is JSON.
@@ -16,6 +18,8 @@ pub struct JsonBody {
     pub value: Value,
     /// JSON pointers of keys that their object holds more than once.
     pub duplicates: Vec<String>,
+    /// Of the path, the query and the body.
+    pub fingerprint: Fingerprint,
 }
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -28,6 +32,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "expected Content-Type: application/json",
             ));
         }
+        let uri = request.uri().clone();
         let deadline = request.extensions().get::<Deadline>().copied();
         let reading = Bytes::from_request(request, state);
         let read = match deadline {
@@ -50,7 +55,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 ));
             }
         };
-        parse(&bytes)
+        let (value, duplicates) = parse(&bytes)?;
+        Ok(Self {
+            value,
+            duplicates,
+            fingerprint: fingerprint(uri.path(), uri.query().unwrap_or_default(), &bytes),
+        })
     }
 }
 
@@ -67,7 +77,8 @@ fn is_json(headers: &HeaderMap) -> bool {
         .eq_ignore_ascii_case("application/json")
 }
 
-fn parse(bytes: &[u8]) -> Result<JsonBody, Problem> {
+/// The value, and the places of repeated keys.
+fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let node = Node {
@@ -77,7 +88,7 @@ fn parse(bytes: &[u8]) -> Result<JsonBody, Problem> {
     let value = node
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value));
-    value.map(|value| JsonBody { value, duplicates }).map_err(|error| {
+    value.map(|value| (value, duplicates)).map_err(|error| {
         let detail = format!(
             "the body is no JSON, at line {}, column {}",
             error.line(),
@@ -181,8 +192,8 @@ mod tests {
 
     #[test]
     fn repeated_keys_are_told_by_their_place() {
-        let body = parse(br#"{"items":[{"a":1,"a":2},{"b/c":1,"b/c":2}]}"#).unwrap();
-        assert_eq!(body.duplicates, ["/items/0/a", "/items/1/b~1c"]);
+        let (_, duplicates) = parse(br#"{"items":[{"a":1,"a":2},{"b/c":1,"b/c":2}]}"#).unwrap();
+        assert_eq!(duplicates, ["/items/0/a", "/items/1/b~1c"]);
     }
 
     #[test]

@@ -11,13 +11,24 @@ use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
 pub use body::JsonBody;
-pub use params::{ParamReader, PathId, Query, QueryParams};
+pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
+
+/// A request of any verified caller.
+pub struct Known(pub RequestContext);
 
 /// A request that may read customers.
 pub struct Reads(pub RequestContext);
 
 /// A request that may write.
 pub struct Writes(pub RequestContext);
+
+impl<S: Sync> FromRequestParts<S> for Known {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        context(parts).map(Self)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Reads {
     type Rejection = Problem;
@@ -37,8 +48,12 @@ impl<S: Sync> FromRequestParts<S> for Writes {
 
 /// What the edge found out about the request, where its caller has the scope.
 fn with_scope(parts: &Parts, scope: Scope) -> Result<RequestContext, Problem> {
-    let context = parts.extensions.get::<RequestContext>().cloned();
-    let context = context.ok_or_else(|| Problem::new(ProblemCode::Internal, "the route stands outside of the edge"))?;
+    let context = context(parts)?;
     context.require(scope)?;
     Ok(context)
+}
+
+fn context(parts: &Parts) -> Result<RequestContext, Problem> {
+    let context = parts.extensions.get::<RequestContext>().cloned();
+    context.ok_or_else(|| Problem::new(ProblemCode::Internal, "the route stands outside of the edge"))
 }

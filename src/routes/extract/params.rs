@@ -21,6 +21,17 @@ pub trait QueryParams: Sized {
     fn read(reader: &mut ParamReader) -> Self;
 }
 
+/// The query of a route that has none.
+pub struct NoQuery;
+
+impl QueryParams for NoQuery {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(_reader: &mut ParamReader) -> Self {
+        Self
+    }
+}
+
 /// Extracts a route's query parameters.
 pub struct Query<T>(pub T);
 
@@ -57,11 +68,12 @@ impl ParamReader {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decoded(name).filter(|name| known.contains(&name.as_str())) else {
                 let shown: String = printable(name);
-                reader.fault(
-                    &shown,
-                    "unknown",
-                    format!("is unknown; known are: {}", known.join(", ")),
-                );
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                reader.fault(&shown, "unknown", format!("is unknown; known are: {known}"));
                 continue;
             };
             match decoded(value) {

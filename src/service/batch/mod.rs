@@ -125,9 +125,7 @@ impl Batches {
                 under_way.push(self.start(chunk.clone(), write(chunk)));
             }
             let Some(outcome) = under_way.next().await else { break };
-            if outcome.stops_the_batch {
-                stopped = stopped.or(outcome.whole.clone());
-            }
+            stopped = stopped.or(outcome.stop);
             whole.push(outcome.whole);
             for result in outcome.results {
                 let index = result.index;
@@ -178,8 +176,12 @@ fn conclude(
     whole: Vec<Option<Problem>>,
 ) -> Result<BatchAnswer, Problem> {
     if whole.iter().all(Option::is_some)
-        && let Some(problem) = foremost(whole.into_iter().flatten())
+        && let Some(mut problem) = foremost(whole.into_iter().flatten())
     {
+        problem.reached_source = results
+            .iter()
+            .flatten()
+            .any(|result| result.status == ItemStatus::Failed);
         return Err(problem);
     }
     let unanswered = |index| ItemResult {

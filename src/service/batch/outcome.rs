@@ -28,8 +28,8 @@ pub struct ChunkOutcome {
     pub results: Vec<ItemResult>,
     /// The problem of the chunk as a whole, where all of it was refused or nothing of it was sent.
     pub whole: Option<Problem>,
-    /// Whether no further chunk is worth sending.
-    pub stops_the_batch: bool,
+    /// Why no further chunk is worth sending.
+    pub stop: Option<Problem>,
 }
 
 impl ChunkOutcome {
@@ -66,7 +66,7 @@ pub fn unknown(chunk: &Chunk) -> ChunkOutcome {
     ChunkOutcome {
         results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)),
         whole: None,
-        stops_the_batch: false,
+        stop: None,
     }
 }
 
@@ -81,7 +81,7 @@ fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
     };
     ChunkOutcome {
         results: all(chunk, status, Some(&problem.short())),
-        stops_the_batch: problem.code == ProblemCode::SourceCredentials,
+        stop: stops_the_batch(&problem),
         whole: (status != ItemStatus::Unconfirmed).then_some(problem),
     }
 }
@@ -133,12 +133,17 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
             problem: problem.clone(),
         }));
     }
-    let stops_the_batch = doubt.is_some_and(|doubt| doubt.code == ProblemCode::SourceCredentials);
+    let stop = refusal.and_then(|error| stops_the_batch(&Problem::from(error)));
     ChunkOutcome {
         results,
         whole: None,
-        stops_the_batch,
+        stop,
     }
+}
+
+/// Refused credentials will be refused again.
+fn stops_the_batch(problem: &Problem) -> Option<Problem> {
+    (problem.code == ProblemCode::SourceCredentials).then(|| problem.clone())
 }
 
 fn refused(entry: &FailedEntry) -> ShortProblem {

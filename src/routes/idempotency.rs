@@ -1,0 +1,145 @@
+//! `Idempotency-Key` on writes (contract §3.5): the same request under the same key is run once.
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+use crate::model::{BatchAnswer, Problem, ProblemCode};
+use crate::service::RequestContext;
+use crate::store::idempotency::{Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore};
+
+use super::cache_policy;
+
+const KEY: &str = "idempotency-key";
+const REPLAYED: &str = "idempotent-replayed";
+/// Room for one item's result, with a source's message of 200 characters.
+const RESULT_BYTES: usize = 1_200;
+
+/// The header, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header to the document")]
+pub struct IdempotencyHeader {
+    /// The same key, path, query and body within 24 hours replay the first answer, with `Idempotent-Replayed: true`.
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 8,
+        max_length = 255,
+        pattern = "^[!-~]{8,255}$"
+    )]
+    idempotency_key: Option<String>,
+}
+
+/// A write to be run once.
+pub struct Once<'a> {
+    pub store: &'a IdempotencyStore,
+    pub context: &'a RequestContext,
+    pub headers: &'a HeaderMap,
+    pub fingerprint: Fingerprint,
+    /// How many results the answer will hold.
+    pub items: usize,
+}
+
+impl Once<'_> {
+    /// Runs the write, unless its key says that it ran before. A write with a key runs on when its caller leaves.
+    ///
+    /// # Errors
+    /// The write's own, and those of a key that is bad, taken or in use.
+    pub async fn run(
+        self,
+        write: impl Future<Output = Result<BatchAnswer, Problem>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let Some(key) = key(self.headers)? else {
+            return write.await.map(|answer| cache_policy::uncached(&answer));
+        };
+        let key = IdempotencyKey {
+            caller: self.context.caller.id.clone(),
+            key,
+        };
+        match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
+            Begun::Run(claim) => {
+                let run = tokio::spawn(async move { settle(claim, write.await) });
+                run.await
+                    .unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
+            }
+            Begun::Replay(answer) => Ok(replay(answer)),
+            Begun::InProgress => {
+                let detail = "the first request with this idempotency key is still running";
+                Err(Problem::new(ProblemCode::IdempotencyInProgress, detail).with_retry_after(Duration::from_secs(1)))
+            }
+            Begun::Reused => {
+                let detail = "the idempotency key was used with another path, query or body";
+                Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail))
+            }
+            Begun::Full => Err(
+                Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
+                    .with_retry_after(Duration::from_mins(1)),
+            ),
+        }
+    }
+}
+
+/// Keeps what may have changed something; what certainly did not leaves the key free, so that it may be tried again.
+fn settle(claim: Claim, result: Result<BatchAnswer, Problem>) -> Result<Response, Problem> {
+    match result {
+        Ok(answer) => {
+            let json: Bytes = serde_json::to_vec(&answer).expect("an answer has a JSON form").into();
+            claim.finish(FirstAnswer::Success(json.clone()));
+            Ok(cache_policy::uncached_bytes(json))
+        }
+        Err(problem) => {
+            if problem.reached_source && !problem.retryable {
+                claim.finish(FirstAnswer::Refusal(Box::new(problem.clone())));
+            }
+            Err(problem)
+        }
+    }
+}
+
+fn replay(answer: FirstAnswer) -> Response {
+    use axum::response::IntoResponse;
+    let mut response = match answer {
+        FirstAnswer::Success(json) => cache_policy::uncached_bytes(json),
+        FirstAnswer::Refusal(problem) => problem.into_response(),
+    };
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(KEY).iter();
+    let (value, more) = (values.next(), values.next());
+    let Some(value) = value else { return Ok(None) };
+    if more.is_some() {
+        return Err(Problem::parameter(
+            "Idempotency-Key",
+            "duplicate",
+            "is there more than once",
+        ));
+    }
+    match value.to_str() {
+        Ok(key) if (8..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(Some(key.to_owned()))
+        }
+        _ => Err(Problem::parameter(
+            "Idempotency-Key",
+            "malformed",
+            "expected 8 to 255 visible ASCII characters",
+        )),
+    }
+}
+
+/// What makes two requests the same: path, query and body.
+pub fn fingerprint(path: &str, query: &str, body: &[u8]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    for part in [path.as_bytes(), query.as_bytes(), body] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
