@@ -22,9 +22,13 @@ use crate::service::cursor::{Cursors, ShortSecret};
 use crate::service::customers::Customers;
 use crate::service::details::Details;
 use crate::service::lists::Lists;
+use crate::service::walk::Walks;
 use crate::store::idempotency::IdempotencyStore;
 use crate::store::quota::Quotas;
 use crate::upstream::{self, ClientError};
+
+/// What a probe in flight is given when the process ends.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// What keeps the service from starting.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,7 @@ struct App {
     admin: Router,
     edge: Edge,
     idempotency: IdempotencyStore,
+    closing: CancellationToken,
     readiness: health::Readiness,
 }
 
@@ -121,19 +126,24 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     });
     // The admin port outlives the public one, so that probes see the drain.
     let admin_stop = CancellationToken::new();
-    let admin = tokio::spawn(serve::serve(
-        admin,
-        app.admin,
-        admin_stop.clone(),
-        Duration::from_secs(1),
-    ));
+    let ending = serve::Ending {
+        stop: admin_stop.clone(),
+        drain: ADMIN_DRAIN,
+        closing: CancellationToken::new(),
+    };
+    let admin = tokio::spawn(serve::serve(admin, app.admin, ending));
     let readiness = app.readiness.clone();
     let announced = stop.clone();
     let announce = tokio::spawn(async move {
         announced.cancelled().await;
         readiness.set(false);
     });
-    serve::serve(public, app.public, stop, drain).await;
+    let ending = serve::Ending {
+        stop,
+        drain,
+        closing: app.closing,
+    };
+    serve::serve(public, app.public, ending).await;
     announce.abort();
     sweeper.abort();
     admin_stop.cancel();
@@ -148,7 +158,8 @@ impl App {
             .map(|source| upstream::build(source, &config.client).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
-        let services = services(config, Sources::new(sources))?;
+        let closing = CancellationToken::new();
+        let services = services(config, Sources::new(sources), &closing)?;
         let idempotency = services.idempotency.clone();
         let overrides = config.callers.iter().filter_map(|caller| {
             let id = CallerId {
@@ -184,12 +195,13 @@ impl App {
             admin: health::admin(readiness.clone()),
             edge,
             idempotency,
+            closing,
             readiness,
         })
     }
 }
 
-fn services(config: &Config, sources: Sources) -> Result<Services, StartError> {
+fn services(config: &Config, sources: Sources, closing: &CancellationToken) -> Result<Services, StartError> {
     let cursors = if config.cursor_secrets.is_empty() {
         tracing::warn!("cursor.key_file is not set: cursors hold for this process alone");
         Cursors::with_random_key(config.cursor_lifetime)
@@ -201,21 +213,24 @@ fn services(config: &Config, sources: Sources) -> Result<Services, StartError> {
         config.cache_windows,
         config.server.request_timeout,
     );
+    let lists = Lists {
+        sources: sources.clone(),
+        cursors: Arc::new(cursors),
+    };
+    let server = &config.server;
     Ok(Services {
         customers: Customers {
             sources: sources.clone(),
             details: details.clone(),
-            merge_grace: config.server.merge_grace,
+            merge_grace: server.merge_grace,
         },
-        lists: Lists {
-            sources: sources.clone(),
-            cursors: Arc::new(cursors),
-        },
+        walks: Walks::new(lists.clone(), server.streams, server.request_timeout, closing.clone()),
+        lists,
         batches: Batches {
             sources: sources.clone(),
             details,
         },
-        idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
         sources,
+        idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
     })
 }

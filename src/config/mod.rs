@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::model::SourceName;
 use crate::service::details::Windows;
+use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
 use crate::upstream::{self, ClientConfig, SourceConfig};
 
@@ -63,6 +64,7 @@ pub struct Server {
     pub body_limit: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub max_in_flight: usize,
+    pub streams: StreamLimits,
 }
 
 #[derive(Debug, Clone)]
@@ -322,6 +324,10 @@ impl Checker<'_> {
             body_limit,
             trusted_proxies: raw.trusted_proxies.clone(),
             max_in_flight: raw.max_in_flight,
+            streams: StreamLimits {
+                total: raw.max_streams,
+                per_caller: raw.max_streams_per_caller,
+            },
         })
     }
 

@@ -56,6 +56,8 @@ pub struct Server {
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<IpNet>,
     pub max_in_flight: usize,
+    pub max_streams: usize,
+    pub max_streams_per_caller: usize,
 }
 
 impl Default for Server {
@@ -72,6 +74,8 @@ impl Default for Server {
             body_limit: ByteSize::mib(8),
             trusted_proxies: Vec::new(),
             max_in_flight: 1024,
+            max_streams: 32,
+            max_streams_per_caller: 4,
         }
     }
 }

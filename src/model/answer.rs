@@ -20,6 +20,15 @@ pub struct CustomerAnswer {
     pub meta: Meta,
 }
 
+/// The last line of a complete stream.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StreamEnd {
+    /// How many customers were sent.
+    pub count: u64,
+    /// Pointers begin with the number of the line, from 0.
+    pub warnings: Vec<Warning>,
+}
+
 /// The answer to a list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CustomerPage {
@@ -92,4 +101,15 @@ pub enum WarningCode {
     DuplicateKey,
     /// The source's total changed during a walk: rows may repeat or be missed.
     Drift,
+    /// There were more warnings than are listed.
+    Omitted,
+}
+
+impl Warning {
+    /// The same warning, its pointer below another place.
+    #[must_use]
+    pub fn below(mut self, place: &str) -> Self {
+        self.pointer = self.pointer.map(|pointer| format!("{place}{pointer}"));
+        self
+    }
 }

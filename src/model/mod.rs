@@ -10,7 +10,8 @@ mod problem;
 mod source;
 
 pub use answer::{
-    CustomerAnswer, CustomerPage, Meta, Page, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode,
+    CustomerAnswer, CustomerPage, Meta, Page, SourceReport, SourceStatus, SourcedCustomer, StreamEnd, Warning,
+    WarningCode,
 };
 pub use batch::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, FollowUpBatch, ItemResult, ItemStatus, MAX_BATCH_ITEMS,

@@ -7,11 +7,13 @@ use utoipa::IntoParams;
 
 use crate::model::{CustomerAnswer, CustomerId, CustomerPage, Problem, Scope};
 use crate::service::customers::{DetailQuery, OnPartial};
-use crate::service::lists::{DEFAULT_LIMIT, ListQuery, MAX_LIMIT};
+use crate::service::lists::{ListQuery, MAX_LIMIT};
 
 use super::Services;
 use super::cache_policy;
 use super::extract::{ParamReader, PathId, Query, QueryParams, Reads};
+use super::ndjson;
+use super::negotiation::ListForm;
 
 /// The query of a list.
 #[derive(IntoParams)]
@@ -52,7 +54,7 @@ impl QueryParams for ListQuery {
         Self {
             source: reader.text("source"),
             staff_id: reader.id("staff_id"),
-            limit: reader.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
+            limit: reader.number("limit", 1, MAX_LIMIT),
             cursor: reader.text("cursor"),
             raw: reader.word("include", &[("raw", Include::Raw)]).is_some(),
         }
@@ -72,13 +74,21 @@ impl QueryParams for ListQuery {
 pub async fn list(
     State(services): State<Services>,
     Reads(context): Reads,
+    form: ListForm,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
     if query.raw {
         context.require(Scope::CustomersRaw)?;
     }
-    let page = services.lists.page(&context, &query).await?;
-    Ok(cache_policy::uncached(&page))
+    match form {
+        ListForm::Page => Ok(cache_policy::uncached(&services.lists.page(&context, &query).await?)),
+        ListForm::Stream if query.limit.is_some() => Err(Problem::parameter(
+            "limit",
+            "unknown",
+            "a stream has no limit: it brings all customers",
+        )),
+        ListForm::Stream => Ok(ndjson::stream(services.walks.begin(&context, &query).await?)),
+    }
 }
 
 /// The query of a detail.

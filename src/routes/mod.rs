@@ -9,9 +9,12 @@ mod follow_ups;
 pub mod health;
 mod idempotency;
 mod me;
+mod ndjson;
+mod negotiation;
 mod remarks;
 mod sources;
 
+use axum::middleware::from_fn;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,6 +25,7 @@ use crate::service::Sources;
 use crate::service::batch::Batches;
 use crate::service::customers::Customers;
 use crate::service::lists::Lists;
+use crate::service::walk::Walks;
 use crate::store::idempotency::IdempotencyStore;
 
 /// What the handlers call.
@@ -30,6 +34,7 @@ pub struct Services {
     pub sources: Sources,
     pub customers: Customers,
     pub lists: Lists,
+    pub walks: Walks,
     pub batches: Batches,
     pub idempotency: IdempotencyStore,
 }
@@ -37,12 +42,14 @@ pub struct Services {
 /// The routes that need a caller.
 pub fn api() -> OpenApiRouter<Services> {
     OpenApiRouter::new()
-        .routes(routes!(customers::list))
         .routes(routes!(customers::detail))
         .routes(routes!(remarks::set))
         .routes(routes!(follow_ups::add))
         .routes(routes!(sources::list))
         .routes(routes!(me::me))
+        // What stands above is JSON only; what stands below chooses for itself.
+        .route_layer(from_fn(negotiation::json_only))
+        .routes(routes!(customers::list))
 }
 
 /// The routes that anybody may ask.

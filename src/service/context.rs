@@ -77,6 +77,13 @@ impl QuotaHandle {
         }
     }
 
+    /// Charges 1 as soon as there is room for it.
+    pub async fn wait_for_one(&self) {
+        while let Some(wait) = self.quotas.charge(&self.caller.id, 1).wait {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// What the last charge left.
     pub fn last(&self) -> Charge {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CustomerPage, Meta, Operation, Page, Problem, SourceReport, SourceStatus, SourcedCustomer, Warning, WarningCode,
+    CallerId, CustomerPage, Meta, Operation, Page, Problem, ProblemCode, SourceName, SourceReport, SourceStatus,
+    SourcedCustomer, Warning, WarningCode,
 };
-use crate::upstream::{ListCustomers, ListRequest, Position, Source};
+use crate::upstream::{Deadline, ListCustomers, ListRequest, Position};
 
 use super::cursor::{Binding, Cursors, WalkState};
 use super::failure::log;
@@ -22,7 +23,7 @@ pub struct ListQuery {
     pub source: Option<String>,
     pub staff_id: Option<String>,
     /// 1 to [`MAX_LIMIT`].
-    pub limit: u32,
+    pub limit: Option<u32>,
     pub cursor: Option<String>,
     pub raw: bool,
 }
@@ -34,56 +35,47 @@ pub struct Lists {
     pub cursors: Arc<Cursors>,
 }
 
+/// One source's list, as one caller asked for it.
+pub(super) struct OpenList {
+    pub(super) source: SourceName,
+    list: Arc<dyn ListCustomers>,
+    staff_id: Option<String>,
+    raw: bool,
+    caller: CallerId,
+}
+
+/// One upstream page.
+pub(super) struct ReadPage {
+    pub(super) rows: Vec<SourcedCustomer>,
+    pub(super) next: Option<Position>,
+    pub(super) total: Option<u64>,
+    /// The warning that the total is not what it was.
+    pub(super) drift: Option<Warning>,
+}
+
 impl Lists {
     /// # Errors
     /// `cursor_invalid`, `invalid_request`, `not_offered`, or the source's failure: then the same cursor may be tried
     /// again.
     pub async fn page(&self, context: &RequestContext, query: &ListQuery) -> Result<CustomerPage, Problem> {
-        let source = self
-            .sources
-            .one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
-        let list = operation(&source, query)?;
-        let binding = Binding::new(&context.caller.id, &source.name, query.staff_id.as_deref(), query.raw);
-        let begin = || WalkState {
-            position: Position::Start,
-            offset: 0,
-            page_size: query.limit.min(list.max_page_size()),
-            total: None,
-        };
-        let state = match &query.cursor {
-            Some(cursor) => self.cursors.open(cursor, &binding, now())?,
-            None => begin(),
-        };
-        let request = ListRequest {
-            staff_id: query.staff_id.clone(),
-            position: state.position.clone(),
-            page_size: state.page_size,
-            raw: query.raw,
-        };
-        let page = list.list(&request, context.deadline).await.map_err(|error| {
-            log(&error);
-            Problem::from(&error)
-        })?;
+        let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+        let (open, state) = self.open(context, query, limit)?;
+        let page = open.read(&state, context.deadline).await?;
         let fetched_at = now();
-
-        let mut warnings = Vec::new();
-        if let (Some(before), Some(now)) = (state.total, page.total)
-            && before != now
-        {
-            warnings.push(drift(&source, before, now));
-        }
-        let (rows, next) = slice(&state, page.rows, page.next, page.total, query.limit);
-        let next_cursor = next.map(|next| self.cursors.seal(next, &binding, fetched_at));
+        let mut warnings: Vec<Warning> = page.drift.into_iter().collect();
+        let (rows, next) = slice(&state, page.rows, page.next, page.total, limit);
+        let next_cursor = next.map(|next| self.cursors.seal(next, &open.binding(), fetched_at));
         let mut data = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
-            warnings.extend(row.warnings.into_iter().map(|warning| Warning {
-                pointer: warning.pointer.map(|pointer| format!("/data/{index}{pointer}")),
-                ..warning
-            }));
+            warnings.extend(
+                row.warnings
+                    .into_iter()
+                    .map(|warning| warning.below(&format!("/data/{index}"))),
+            );
             data.push(row.customer);
         }
         let report = SourceReport {
-            source: source.name.clone(),
+            source: open.source,
             status: SourceStatus::Ok,
             fetched_at: Some(fetched_at),
             problem: None,
@@ -100,23 +92,79 @@ impl Lists {
             },
         })
     }
+
+    /// Finds the list, and where in it the caller stands. `page_size` is what a walk begins with, within the source's
+    /// own bound.
+    pub(super) fn open(
+        &self,
+        context: &RequestContext,
+        query: &ListQuery,
+        page_size: u32,
+    ) -> Result<(OpenList, WalkState), Problem> {
+        let source = self
+            .sources
+            .one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
+        let Some(list) = source.operations.list.clone() else {
+            return Err(Problem::new(
+                ProblemCode::NotOffered,
+                format!("source {} does not list", source.name),
+            ));
+        };
+        if list.requires_staff_id() && query.staff_id.is_none() {
+            let detail = format!(
+                "is required: source {} lists the customers of one staff member",
+                source.name
+            );
+            return Err(Problem::parameter("staff_id", "missing", detail));
+        }
+        let open = OpenList {
+            source: source.name.clone(),
+            staff_id: query.staff_id.clone(),
+            raw: query.raw,
+            caller: context.caller.id.clone(),
+            list,
+        };
+        let state = match &query.cursor {
+            Some(cursor) => self.cursors.open(cursor, &open.binding(), now())?,
+            None => WalkState {
+                position: Position::Start,
+                offset: 0,
+                page_size: page_size.min(open.list.max_page_size()),
+                total: None,
+            },
+        };
+        Ok((open, state))
+    }
 }
 
-fn operation<'a>(source: &'a Source, query: &ListQuery) -> Result<&'a Arc<dyn ListCustomers>, Problem> {
-    let list = source.operations.list.as_ref().ok_or_else(|| {
-        Problem::new(
-            crate::model::ProblemCode::NotOffered,
-            format!("source {} does not list", source.name),
-        )
-    })?;
-    if list.requires_staff_id() && query.staff_id.is_none() {
-        let detail = format!(
-            "is required: source {} lists the customers of one staff member",
-            source.name
-        );
-        return Err(Problem::parameter("staff_id", "missing", detail));
+impl OpenList {
+    pub(super) fn binding(&self) -> Binding<'_> {
+        Binding::new(&self.caller, &self.source, self.staff_id.as_deref(), self.raw)
     }
-    Ok(list)
+
+    /// Reads the upstream page at which the walk stands.
+    pub(super) async fn read(&self, state: &WalkState, deadline: Deadline) -> Result<ReadPage, Problem> {
+        let request = ListRequest {
+            staff_id: self.staff_id.clone(),
+            position: state.position.clone(),
+            page_size: state.page_size,
+            raw: self.raw,
+        };
+        let page = self.list.list(&request, deadline).await.map_err(|error| {
+            log(&error);
+            Problem::from(&error)
+        })?;
+        let drift = match (state.total, page.total) {
+            (Some(before), Some(now)) if before != now => Some(drift(&self.source, before, now)),
+            _ => None,
+        };
+        Ok(ReadPage {
+            rows: page.rows,
+            next: page.next,
+            total: page.total,
+            drift,
+        })
+    }
 }
 
 /// The rows of this answer and where the next one begins: further down the same upstream page, or on the next.
@@ -153,10 +201,10 @@ fn slice(
     (rows, following)
 }
 
-fn drift(source: &Source, before: u64, now: u64) -> Warning {
+fn drift(source: &SourceName, before: u64, now: u64) -> Warning {
     Warning {
         code: WarningCode::Drift,
-        source: source.name.clone(),
+        source: source.clone(),
         pointer: None,
         detail: format!("the total changed from {before} to {now} during the walk: rows may repeat or be missed"),
     }

@@ -11,6 +11,7 @@ mod failure;
 pub mod lists;
 pub mod merge;
 mod sources;
+pub mod walk;
 
 pub use context::{QuotaHandle, RequestContext};
 pub use sources::Sources;

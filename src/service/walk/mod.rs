@@ -1,0 +1,245 @@
+//! All of a source's customers, one after the other (contract §3.4, NDJSON): memory is bounded by two upstream pages,
+//! the one being given out and the one being read ahead, however slow the reader is.
+
+mod seen;
+mod slots;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::model::{Customer, Problem, ProblemCode, ShortProblem, SourcedCustomer, StreamEnd, Warning, WarningCode};
+use crate::upstream::Deadline;
+
+use super::cursor::{Cursors, WalkState};
+use super::lists::{ListQuery, Lists, MAX_LIMIT, OpenList, ReadPage};
+use super::{QuotaHandle, RequestContext, now};
+use seen::Seen;
+use slots::{Slot, Slots};
+
+pub use slots::StreamLimits;
+
+/// Warnings that the end of a stream lists.
+const MAX_WARNINGS: usize = 1_000;
+
+/// Begins walks.
+#[derive(Clone)]
+pub struct Walks {
+    lists: Lists,
+    slots: Slots,
+    /// For the upstream work of each page.
+    page_timeout: Duration,
+    /// Cancelled when the time for draining is over.
+    closing: CancellationToken,
+}
+
+/// What a walk brings.
+#[derive(Debug)]
+pub enum Step {
+    Customer(Box<Customer>),
+    /// All customers were brought.
+    End(StreamEnd),
+    /// The walk broke off; it may be taken up where the cursor stands.
+    Broken {
+        error: ShortProblem,
+        resume_cursor: String,
+    },
+}
+
+impl Walks {
+    pub fn new(lists: Lists, limits: StreamLimits, page_timeout: Duration, closing: CancellationToken) -> Self {
+        Self {
+            lists,
+            slots: Slots::new(limits),
+            page_timeout,
+            closing,
+        }
+    }
+
+    /// Begins a walk, or takes one up at a cursor. The first page is read before this returns.
+    ///
+    /// # Errors
+    /// Those of a page, `overloaded` or `rate_limited` where too many walks are under way.
+    pub async fn begin(&self, context: &RequestContext, query: &ListQuery) -> Result<Walk, Problem> {
+        let (open, state) = self.lists.open(context, query, MAX_LIMIT)?;
+        let slot = self.slots.take(&context.caller.id)?;
+        let page = open.read(&state, context.deadline).await?;
+        let mut walk = Walk {
+            reader: Arc::new(Reader {
+                open,
+                quota: context.quota.clone(),
+                page_timeout: self.page_timeout,
+            }),
+            cursors: self.lists.cursors.clone(),
+            closing: self.closing.clone(),
+            state: state.clone(),
+            rows: Vec::new().into_iter(),
+            ahead: None,
+            seen: Seen::default(),
+            count: 0,
+            warnings: Vec::new(),
+            warnings_omitted: false,
+            ended: false,
+            _slot: slot,
+        };
+        walk.take(state, page);
+        Ok(walk)
+    }
+}
+
+/// A walk under way. Dropping it ends it.
+pub struct Walk {
+    reader: Arc<Reader>,
+    cursors: Arc<Cursors>,
+    closing: CancellationToken,
+    /// Where the walk stands: the page in hand, and how many of its rows were given out.
+    state: WalkState,
+    rows: std::vec::IntoIter<SourcedCustomer>,
+    ahead: Option<Ahead>,
+    seen: Seen,
+    count: u64,
+    warnings: Vec<Warning>,
+    warnings_omitted: bool,
+    ended: bool,
+    _slot: Slot,
+}
+
+/// The next page, being read.
+struct Ahead {
+    state: WalkState,
+    page: AbortOnDropHandle<Result<ReadPage, Problem>>,
+}
+
+struct Reader {
+    open: OpenList,
+    quota: QuotaHandle,
+    page_timeout: Duration,
+}
+
+impl Reader {
+    /// Waits for quota rather than fail: the reader has asked for everything, and will get it.
+    async fn read(&self, state: &WalkState) -> Result<ReadPage, Problem> {
+        self.quota.wait_for_one().await;
+        self.open
+            .read(state, Deadline(Instant::now() + self.page_timeout))
+            .await
+    }
+}
+
+impl Walk {
+    /// The next step; `None` after the last one.
+    pub async fn next(&mut self) -> Option<Step> {
+        if self.ended {
+            return None;
+        }
+        loop {
+            if self.closing.is_cancelled() {
+                return Some(self.broken(&stopping()));
+            }
+            if let Some(customer) = self.ready() {
+                return Some(Step::Customer(customer));
+            }
+            let Some(Ahead { state, page }) = self.ahead.take() else {
+                return Some(self.end());
+            };
+            let read = tokio::select! {
+                read = page => read,
+                () = self.closing.cancelled() => continue,
+            };
+            let lost = || Problem::new(ProblemCode::Internal, "reading the next page was lost");
+            match read.unwrap_or_else(|_panic| Err(lost())) {
+                Ok(page) => self.take(state, page),
+                Err(problem) => {
+                    self.state = state;
+                    return Some(self.broken(&problem));
+                }
+            }
+        }
+    }
+
+    /// The next customer of the page in hand.
+    pub fn ready(&mut self) -> Option<Box<Customer>> {
+        loop {
+            let row = self.rows.next()?;
+            self.state.offset += 1;
+            if !self.seen.is_new(&row.customer) {
+                continue;
+            }
+            let line = self.count;
+            self.count += 1;
+            for warning in row.warnings {
+                self.warn(warning.below(&format!("/{line}")));
+            }
+            return Some(Box::new(row.customer));
+        }
+    }
+
+    /// Turns to a page that was read, and begins to read the one after it.
+    fn take(&mut self, state: WalkState, page: ReadPage) {
+        let total = page.total.or(state.total);
+        if let Some(drift) = page.drift {
+            self.warn(drift);
+        }
+        self.ahead = page.next.map(|position| {
+            let state = WalkState {
+                position,
+                offset: 0,
+                page_size: state.page_size,
+                total,
+            };
+            let (reader, wanted) = (self.reader.clone(), state.clone());
+            let page = AbortOnDropHandle::new(tokio::spawn(async move { reader.read(&wanted).await }));
+            Ahead { state, page }
+        });
+        self.rows = page.rows.into_iter();
+        // Of a page that a cursor points into, the rows before it were given out already.
+        self.rows.by_ref().take(state.offset as usize).for_each(drop);
+        self.state = WalkState { total, ..state };
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning);
+        } else {
+            self.warnings_omitted = true;
+        }
+    }
+
+    fn end(&mut self) -> Step {
+        self.ended = true;
+        let mut warnings = std::mem::take(&mut self.warnings);
+        if self.warnings_omitted {
+            warnings.push(Warning {
+                code: WarningCode::Omitted,
+                source: self.reader.open.source.clone(),
+                pointer: None,
+                detail: format!("there were more than {MAX_WARNINGS} warnings"),
+            });
+        }
+        Step::End(StreamEnd {
+            count: self.count,
+            warnings,
+        })
+    }
+
+    fn broken(&mut self, problem: &Problem) -> Step {
+        self.ended = true;
+        let resume_cursor = self
+            .cursors
+            .seal(self.state.clone(), &self.reader.open.binding(), now());
+        Step::Broken {
+            error: problem.short(),
+            resume_cursor,
+        }
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(
+        ProblemCode::Overloaded,
+        "the gateway is stopping; go on with the cursor",
+    )
+}
