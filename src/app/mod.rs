@@ -25,6 +25,7 @@ use crate::service::lists::Lists;
 use crate::service::walk::Walks;
 use crate::store::idempotency::IdempotencyStore;
 use crate::store::quota::Quotas;
+use crate::telemetry;
 use crate::upstream::{self, ClientError};
 
 /// What a probe in flight is given when the process ends.
@@ -92,6 +93,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 /// # Errors
 /// As [`check`], or a port that cannot be bound.
 pub async fn start(config: &Config) -> Result<Gateway, StartError> {
+    telemetry::metrics::install();
     let app = App::build(config)?;
     let (listener, address) = bind(config.server.listen).await?;
     let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
@@ -124,6 +126,12 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
             idempotency.sweep();
         }
     });
+    let upkeep = tokio::spawn(async {
+        loop {
+            tokio::time::sleep(telemetry::metrics::UPKEEP_EVERY).await;
+            telemetry::metrics::upkeep();
+        }
+    });
     // The admin port outlives the public one, so that probes see the drain.
     let admin_stop = CancellationToken::new();
     let ending = serve::Ending {
@@ -146,6 +154,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     serve::serve(public, app.public, ending).await;
     announce.abort();
     sweeper.abort();
+    upkeep.abort();
     admin_stop.cancel();
     let _ended = admin.await;
 }
@@ -182,6 +191,7 @@ impl App {
             },
             max_in_flight: server.max_in_flight,
             body_limit: server.body_limit,
+            cors_origins: config.cors_origins.clone(),
         };
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();

@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use secrecy::{ExposeSecret, SecretString};
@@ -46,6 +47,8 @@ pub struct Config {
     pub client: ClientConfig,
     pub log: Log,
     pub docs_enabled: bool,
+    /// Origins whose pages may call; none: no page of another origin.
+    pub cors_origins: Vec<HeaderValue>,
     /// The configuration with defaults filled in and secrets hidden, for people.
     pub shown: String,
 }
@@ -229,6 +232,7 @@ impl Config {
                 json: raw.log.format == raw::LogFormat::Json,
             },
             docs_enabled: raw.docs.enabled,
+            cors_origins: checker.origins(&raw.cors.origins)?,
             shown,
         })
     }
@@ -461,6 +465,18 @@ impl Checker<'_> {
             ));
         }
         Ok(secrets)
+    }
+
+    /// Exact origins: scheme, host and port as browsers send them.
+    fn origins(&self, raw: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {
+        let origin = |text: &String| {
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| url.origin().ascii_serialization() == *text);
+            url.and_then(|_| HeaderValue::from_str(text).ok())
+        };
+        let parsed = raw.iter().map(origin).collect::<Option<Vec<_>>>();
+        parsed.ok_or_else(|| self.fault("cors.origins", "expected origins, such as \"https://app.example\""))
     }
 
     fn client(&self, raw: &raw::Outbound) -> Result<ClientConfig, ConfigError> {

@@ -33,6 +33,7 @@ pub struct Raw {
     pub outbound: Outbound,
     pub log: Log,
     pub docs: Docs,
+    pub cors: Cors,
     /// Read by the sources themselves.
     #[serde(skip_serializing)]
     pub sources: BTreeMap<String, config::Value>,
@@ -255,6 +256,13 @@ impl Default for Log {
 pub enum LogFormat {
     Json,
     Text,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cors {
+    #[serde(deserialize_with = "list")]
+    pub origins: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -12,9 +12,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
+};
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+use tower_http::cors::CorsLayer;
 
 use crate::model::{Problem, ProblemCode};
 use crate::store::quota::Quotas;
@@ -34,6 +42,8 @@ pub struct Edge {
     pub max_in_flight: usize,
     /// In bytes.
     pub body_limit: usize,
+    /// Origins whose pages may call.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Edge {
@@ -54,7 +64,7 @@ impl Edge {
 
     /// What stands before every public route, outermost first.
     pub fn enclose(&self, router: Router) -> Router {
-        router
+        let mut router = router
             .fallback(|| async { Problem::new(ProblemCode::NotFound, "no such route") })
             .method_not_allowed_fallback(|| async {
                 Problem::new(
@@ -64,15 +74,6 @@ impl Edge {
             })
             .layer(
                 ServiceBuilder::new()
-                    // Names the request, logs its end, and gives every problem its form: also those of the layers below.
-                    .layer(from_fn(request::identify))
-                    // A panic is one 500, not a dropped connection.
-                    .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
-                        axum::response::IntoResponse::into_response(Problem::new(
-                            ProblemCode::Internal,
-                            "a fault of the gateway; its log has more under the request id",
-                        ))
-                    }))
                     // The narrow budget before the shared one: an address that floods is refused before it takes a slot
                     // or costs a signature check.
                     .layer(self.address_limit.layer())
@@ -80,8 +81,29 @@ impl Edge {
                     .layer(from_fn_with_state(
                         overload::Slots::new(self.max_in_flight),
                         overload::shed,
+                    ))
+                    // A stream is left alone: its lines are to go out as they come.
+                    .layer(CompressionLayer::new().compress_when(
+                        DefaultPredicate::new().and(NotForContentType::const_new("application/x-ndjson")),
                     )),
-            )
+            );
+        if let Some(cors) = cors(&self.cors_origins) {
+            // Preflights are answered here; without origins, no page of another origin may call.
+            router = router.layer(cors);
+        }
+        router.layer(
+            ServiceBuilder::new()
+                // Names the request, logs its end, and gives every problem its form: also those of the layers below.
+                .layer(from_fn(request::identify))
+                // A panic is one 500, not a dropped connection.
+                .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+                    Problem::new(
+                        ProblemCode::Internal,
+                        "a fault of the gateway; its log has more under the request id",
+                    )
+                    .into_response()
+                })),
+        )
     }
 
     /// Forgets callers and addresses that have not been seen for a while; to be called from time to time.
@@ -89,6 +111,36 @@ impl Edge {
         self.quotas.sweep();
         self.address_limit.sweep();
     }
+}
+
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    let names = HeaderName::from_static;
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(origins.to_vec())
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([
+                ACCEPT,
+                AUTHORIZATION,
+                CACHE_CONTROL,
+                CONTENT_TYPE,
+                IF_NONE_MATCH,
+                names("idempotency-key"),
+                names("prefer"),
+                names("x-request-id"),
+            ])
+            .expose_headers([
+                ETAG,
+                RETRY_AFTER,
+                names("cache-status"),
+                names("idempotent-replayed"),
+                names("ratelimit"),
+                names("ratelimit-policy"),
+                names("server-timing"),
+                names("x-request-id"),
+            ])
+            .max_age(Duration::from_hours(1))
+    })
 }
 
 /// How often [`Edge::sweep`] is worth its while.

@@ -1,14 +1,14 @@
 //! The outermost layer: the request's id, its span, its line in the log, and the form of its problems.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::HeaderValue;
 use axum::http::header::HeaderName;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::error;
+use crate::{error, telemetry};
 
 /// The header in which a request's id comes and goes.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,10 +39,22 @@ pub async fn identify(request: Request, next: Next) -> Response {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
         let status = response.status().as_u16();
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        telemetry::metrics::request(&route, known(&method), status, code.unwrap_or_default(), took);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(status, code, duration_ms, "answered");
         response
     }
     .instrument(span)
     .await
+}
+
+/// A method as a label: a caller may send any word.
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+            method.as_str()
+        }
+        _ => "other",
+    }
 }

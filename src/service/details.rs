@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::model::SourcedCustomer;
 use crate::store::details::{DetailKey, DetailStore, KeptDetail};
+use crate::telemetry;
 use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Source, UpstreamError};
 
 use super::failure::log;
@@ -62,6 +63,18 @@ pub struct CacheNote {
     pub bypass: bool,
 }
 
+impl CacheNote {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self { hit: true, ttl, .. } if ttl.is_some_and(|ttl| ttl < 0) => "stale",
+            Self { hit: true, .. } => "hit",
+            Self { bypass: true, .. } => "bypass",
+            Self { collapsed: true, .. } => "collapsed",
+            Self { .. } => "miss",
+        }
+    }
+}
+
 /// Whether a kept answer will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -103,6 +116,19 @@ impl Details {
 
     /// Looks one customer up in one source, in the cache first.
     pub async fn look_up(
+        &self,
+        source: &Source,
+        get: &Arc<dyn GetCustomer>,
+        request: GetRequest,
+        freshness: Freshness,
+        deadline: Deadline,
+    ) -> Looked {
+        let looked = self.find(source, get, request, freshness, deadline).await;
+        telemetry::metrics::lookup(source.name.as_str(), looked.cache.as_str());
+        looked
+    }
+
+    async fn find(
         &self,
         source: &Source,
         get: &Arc<dyn GetCustomer>,

@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use crate::model::{BreakerState, HealthState, LastError, Remark, SourceHealth, SourcedCustomer};
+use crate::model::{
+    BreakerState, HealthState, LastError, Operation, Remark, SourceHealth, SourceName, SourcedCustomer,
+};
+use crate::telemetry;
 
 use super::{
     AddFollowUps, Deadline, FollowUpEntry, GetCustomer, GetRequest, ListCustomers, ListPage, ListRequest, Operations,
@@ -13,8 +17,11 @@ use super::{
 };
 
 /// What is known of a source from the calls that were made to it.
-#[derive(Debug, Default)]
-pub(super) struct Guard(Mutex<Seen>);
+#[derive(Debug)]
+pub(super) struct Guard {
+    source: SourceName,
+    seen: Mutex<Seen>,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -25,8 +32,15 @@ struct Seen {
 }
 
 impl Guard {
+    pub(super) fn new(source: SourceName) -> Self {
+        Self {
+            source,
+            seen: Mutex::default(),
+        }
+    }
+
     pub(super) fn health(&self) -> SourceHealth {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         SourceHealth {
             state: if seen.failing {
                 HealthState::Degraded
@@ -39,8 +53,24 @@ impl Guard {
         }
     }
 
+    /// Notes how a call went; `refusal` tells what of a success is a failure after all.
+    async fn watch<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, UpstreamError>>,
+        refusal: impl FnOnce(&T) -> Option<&UpstreamError>,
+    ) -> Result<T, UpstreamError> {
+        let started = Instant::now();
+        let result = call.await;
+        let error = result.as_ref().map_or_else(Some, refusal);
+        let outcome = error.map_or("ok", |error| error.code().as_str());
+        telemetry::metrics::call(self.source.as_str(), operation.as_str(), outcome, started.elapsed());
+        self.note(error);
+        result
+    }
+
     fn note(&self, error: Option<&UpstreamError>) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let at = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
         match error {
             Some(error) => {
@@ -54,47 +84,39 @@ impl Guard {
             }
         }
     }
-
-    fn noted<T>(&self, result: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
-        self.note(result.as_ref().err());
-        result
-    }
-
-    fn noted_write(&self, result: Result<WriteReply, UpstreamError>) -> Result<WriteReply, UpstreamError> {
-        self.note(result.as_ref().map_or_else(Some, |reply| reply.refusal.as_ref()));
-        result
-    }
 }
 
 /// The same operations, watched.
 pub(super) fn guarded(operations: Operations, guard: &Arc<Guard>) -> Operations {
-    fn wrap<T: ?Sized>(inner: Arc<T>, guard: &Arc<Guard>) -> Arc<Guarded<T>> {
+    fn wrap<T: ?Sized>(inner: Arc<T>, operation: Operation, guard: &Arc<Guard>) -> Arc<Guarded<T>> {
         Arc::new(Guarded {
             inner,
+            operation,
             guard: guard.clone(),
         })
     }
     Operations {
         list: operations
             .list
-            .map(|inner| wrap(inner, guard) as Arc<dyn ListCustomers>),
+            .map(|inner| wrap(inner, Operation::ListCustomers, guard) as Arc<dyn ListCustomers>),
         get_by_external_user_id: operations
             .get_by_external_user_id
-            .map(|inner| wrap(inner, guard) as Arc<dyn GetCustomer>),
+            .map(|inner| wrap(inner, Operation::GetByExternalUserId, guard) as Arc<dyn GetCustomer>),
         get_by_union_id: operations
             .get_by_union_id
-            .map(|inner| wrap(inner, guard) as Arc<dyn GetCustomer>),
+            .map(|inner| wrap(inner, Operation::GetByUnionId, guard) as Arc<dyn GetCustomer>),
         set_remarks: operations
             .set_remarks
-            .map(|inner| wrap(inner, guard) as Arc<dyn SetRemarks>),
+            .map(|inner| wrap(inner, Operation::SetRemarks, guard) as Arc<dyn SetRemarks>),
         add_follow_ups: operations
             .add_follow_ups
-            .map(|inner| wrap(inner, guard) as Arc<dyn AddFollowUps>),
+            .map(|inner| wrap(inner, Operation::AddFollowUps, guard) as Arc<dyn AddFollowUps>),
     }
 }
 
 struct Guarded<T: ?Sized> {
     inner: Arc<T>,
+    operation: Operation,
     guard: Arc<Guard>,
 }
 
@@ -109,7 +131,9 @@ impl ListCustomers for Guarded<dyn ListCustomers> {
     }
 
     async fn list(&self, request: &ListRequest, deadline: Deadline) -> Result<ListPage, UpstreamError> {
-        self.guard.noted(self.inner.list(request, deadline).await)
+        self.guard
+            .watch(self.operation, self.inner.list(request, deadline), |_| None)
+            .await
     }
 }
 
@@ -120,7 +144,9 @@ impl GetCustomer for Guarded<dyn GetCustomer> {
     }
 
     async fn get(&self, request: &GetRequest, deadline: Deadline) -> Result<Option<SourcedCustomer>, UpstreamError> {
-        self.guard.noted(self.inner.get(request, deadline).await)
+        self.guard
+            .watch(self.operation, self.inner.get(request, deadline), |_| None)
+            .await
     }
 }
 
@@ -131,7 +157,11 @@ impl SetRemarks for Guarded<dyn SetRemarks> {
     }
 
     async fn set_remarks(&self, items: &[&Remark], deadline: Deadline) -> Result<WriteReply, UpstreamError> {
-        self.guard.noted_write(self.inner.set_remarks(items, deadline).await)
+        self.guard
+            .watch(self.operation, self.inner.set_remarks(items, deadline), |reply| {
+                reply.refusal.as_ref()
+            })
+            .await
     }
 }
 
@@ -147,6 +177,9 @@ impl AddFollowUps for Guarded<dyn AddFollowUps> {
         deadline: Deadline,
     ) -> Result<WriteReply, UpstreamError> {
         self.guard
-            .noted_write(self.inner.add_follow_ups(entries, deadline).await)
+            .watch(self.operation, self.inner.add_follow_ups(entries, deadline), |reply| {
+                reply.refusal.as_ref()
+            })
+            .await
     }
 }

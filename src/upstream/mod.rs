@@ -173,7 +173,7 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
-        let guard = Arc::new(Guard::default());
+        let guard = Arc::new(Guard::new(config.name.clone()));
         Self {
             name: config.name.clone(),
             kind: config.kind.kind(),

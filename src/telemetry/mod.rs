@@ -1,4 +1,6 @@
-//! The log: structured lines on the standard output. A leaf: imports nothing of the road.
+//! The log, structured lines on the standard output, and the numbers in [`metrics`]. A leaf: imports nothing of the road.
+
+pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
