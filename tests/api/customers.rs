@@ -1,43 +1,86 @@
 //! Contract §3.3: one customer over many sources.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use scrm_gateway::sandbox::Endpoint;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+use scrm_gateway::sandbox::{Endpoint, Source};
+use serde_json::Value;
 
-use crate::support::Gateway;
+use crate::support::{Gateway, GatewayOptions};
+
+const JUZIBOT: Source = Source::Juzibot;
+const TANMA: Source = Source::Tanma;
+
+/// The path of a customer that both sources know.
+fn featured(gateway: &Gateway) -> String {
+    format!(
+        "/v1/customers/{}",
+        gateway.sandbox.state().people().featured().external_user_id
+    )
+}
+
+/// `source: status` of each source of an answer.
+fn statuses(body: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("null").to_owned();
+    let sources = body["meta"]["sources"].as_array().unwrap();
+    sources
+        .iter()
+        .map(|report| format!("{}: {}", text(&report["source"]), text(&report["status"])))
+        .collect()
+}
+
+fn relation_sources(body: &Value) -> Vec<&str> {
+    body["data"]["relations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|relation| relation["source"].as_str().unwrap())
+        .collect()
+}
+
+fn status(source: Source, status: u16) -> Rule {
+    Rule::new(
+        source,
+        Effect::Status {
+            status,
+            retry_after: None,
+            body: String::new(),
+            applied: false,
+        },
+    )
+}
+
+fn code(source: Source, code: i64) -> Rule {
+    Rule::new(
+        source,
+        Effect::Code {
+            code,
+            message: "no".to_owned(),
+            applied: false,
+        },
+    )
+}
 
 #[tokio::test]
 async fn a_customer_known_to_both_sources_has_relations_from_both() {
     let gateway = Gateway::start().await;
-    let id = gateway.sandbox.state().people().featured().external_user_id;
-    let body = gateway.get(&format!("/v1/customers/{id}")).await.ok();
-    let sources: Vec<_> = body["data"]["relations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| r["source"].as_str())
-        .collect();
+    let body = gateway.get(&featured(&gateway)).await.ok();
+    let sources = relation_sources(&body);
     assert!(
-        sources.contains(&Some("juzibot")) && sources.contains(&Some("tanma")),
+        sources.contains(&"juzibot") && sources.contains(&"tanma"),
         "{sources:?}"
     );
-    let statuses: Vec<_> = body["meta"]["sources"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|s| s["status"].as_str())
-        .collect();
-    assert_eq!(statuses, [Some("ok"), Some("ok")]);
+    assert!(sources.is_sorted(), "in source order: {sources:?}");
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
+    assert_eq!(body["data"]["records"].as_array().unwrap().len(), 2);
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn a_thousand_requests_for_one_cold_detail_make_one_call_to_each_source() {
     let gateway = Arc::new(Gateway::start().await);
-    let path = format!(
-        "/v1/customers/{}",
-        gateway.sandbox.state().people().featured().external_user_id
-    );
+    let path = featured(&gateway);
     gateway.sandbox.state().reset_calls();
     let asked: Vec<_> = (0..1000)
         .map(|_| {
@@ -53,4 +96,200 @@ async fn a_thousand_requests_for_one_cold_detail_make_one_call_to_each_source() 
     }
     assert_eq!(gateway.sandbox.state().calls_to(Endpoint::JuzibotDetail), 1);
     assert_eq!(gateway.sandbox.state().calls_to(Endpoint::TanmaDetails), 1);
+}
+
+#[tokio::test]
+async fn one_failing_source_leaves_the_others_answer_and_is_named_in_meta() {
+    let gateway = Gateway::start().await;
+    gateway
+        .sandbox
+        .state()
+        .set_faults(vec![status(TANMA, 500)])
+        .await
+        .unwrap();
+    let body = gateway.get(&featured(&gateway)).await.ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: failed"]);
+    assert_eq!(body["meta"]["sources"][1]["problem"]["code"], "source_unavailable");
+    assert_eq!(body["meta"]["sources"][1]["problem"]["retryable"], true);
+    assert!(!relation_sources(&body).contains(&"tanma"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn on_partial_fail_answers_with_the_failure() {
+    let gateway = Gateway::start().await;
+    gateway
+        .sandbox
+        .state()
+        .set_faults(vec![status(TANMA, 500)])
+        .await
+        .unwrap();
+    let problem = gateway
+        .get(&format!("{}?on_partial=fail", featured(&gateway)))
+        .await
+        .problem(503, "source_unavailable");
+    assert_eq!(problem["source"], "tanma");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_knows_it_is_404() {
+    let gateway = Gateway::start().await;
+    gateway.get("/v1/customers/wm_nobody").await.problem(404, "not_found");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn not_found_and_failed_is_the_failure() {
+    let gateway = Gateway::start().await;
+    gateway
+        .sandbox
+        .state()
+        .set_faults(vec![status(TANMA, 500)])
+        .await
+        .unwrap();
+    gateway
+        .get("/v1/customers/wm_nobody")
+        .await
+        .problem(503, "source_unavailable");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_several_failures_the_one_that_says_most_is_told() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    let path = featured(&gateway);
+    for (juzibot, tanma, told) in [
+        (status(JUZIBOT, 500), code(TANMA, 1002), (502, "source_credentials")),
+        (code(JUZIBOT, 99_999), status(TANMA, 500), (502, "source_rejected")),
+        (
+            Rule::new(JUZIBOT, Effect::Html { applied: false }),
+            status(TANMA, 429),
+            (502, "source_bad_payload"),
+        ),
+        (status(JUZIBOT, 429), status(TANMA, 503), (503, "source_unavailable")),
+        (code(JUZIBOT, -1), code(TANMA, 1003), (422, "validation_failed")),
+    ] {
+        state.set_faults(vec![juzibot, tanma]).await.unwrap();
+        gateway.get(&path).await.problem(told.0, told.1);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn by_union_id_the_sources_that_know_union_ids_are_asked_first_and_the_others_by_what_they_told() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    let union_id = state.people().featured().union_id;
+    let body = gateway
+        .get(&format!("/v1/customers/{union_id}?id_type=union_id"))
+        .await
+        .ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
+    assert!(relation_sources(&body).contains(&"tanma"));
+
+    let body = gateway.get("/v1/customers/o_nobody?id_type=union_id").await;
+    body.problem(404, "not_found");
+    gateway
+        .get(&format!("/v1/customers/{union_id}?id_type=union_id&source=tanma"))
+        .await
+        .problem(422, "not_offered");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_asked_is_skipped_with_the_reason() {
+    let gateway = Gateway::with(GatewayOptions {
+        tanma: "detail_requires_staff_id = true".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let body = gateway.get(&featured(&gateway)).await.ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: skipped"]);
+    assert_eq!(body["meta"]["sources"][1]["problem"]["code"], "not_offered");
+    let body = gateway
+        .get(&format!("{}?staff_id=dowen", featured(&gateway)))
+        .await
+        .ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn source_narrows_who_is_asked_and_staff_id_what_is_told() {
+    let gateway = Gateway::start().await;
+    let path = featured(&gateway);
+    let body = gateway.get(&format!("{path}?source=tanma")).await.ok();
+    assert_eq!(statuses(&body), ["tanma: ok"]);
+
+    let whole = gateway.get(&path).await.ok();
+    let narrowed = gateway.get(&format!("{path}?staff_id=rocky")).await.ok();
+    let theirs: Vec<_> = whole["data"]["relations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|r| r["staff_id"] == "rocky")
+        .cloned()
+        .collect();
+    assert_eq!(narrowed["data"]["relations"], Value::Array(theirs));
+    assert_eq!(narrowed["data"]["mobiles"], whole["data"]["mobiles"]);
+    let nobody = gateway.get(&format!("{path}?staff_id=nobody")).await.ok();
+    assert_eq!(nobody["data"]["relations"], Value::Array(Vec::new()));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn after_the_first_answer_the_rest_is_waited_for_no_longer_than_the_grace_and_then_fills_the_cache() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "merge_grace = \"50ms\"".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let state = gateway.sandbox.state();
+    let path = featured(&gateway);
+    let slow = Duration::from_secs(1);
+    state
+        .set_faults(vec![Rule::new(
+            TANMA,
+            Effect::Delay {
+                min: slow,
+                max: Some(slow),
+                applied: false,
+            },
+        )])
+        .await
+        .unwrap();
+    let body = gateway.get(&path).await.ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: failed"]);
+    assert_eq!(body["meta"]["sources"][1]["problem"]["code"], "source_timeout");
+
+    // The load goes on: whoever asks the slow source alone joins it, and from then on it is in the cache.
+    let joined = gateway.get(&format!("{path}?source=tanma")).await;
+    assert_eq!(statuses(&joined.ok()), ["tanma: ok"]);
+    assert_eq!(statuses(&gateway.get(&path).await.ok()), ["juzibot: ok", "tanma: ok"]);
+    assert_eq!(state.calls_to(Endpoint::TanmaDetails), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_kept_stands_in_for_a_source_past_the_grace() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "merge_grace = \"50ms\"".to_owned(),
+        cache: "fresh = \"0s\"\nstale = \"0s\"".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let path = featured(&gateway);
+    gateway.get(&path).await.ok();
+    gateway
+        .sandbox
+        .state()
+        .set_faults(vec![Rule::new(TANMA, Effect::NeverAnswer { applied: false })])
+        .await
+        .unwrap();
+    let body = gateway.get(&path).await.ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "tanma: stale"]);
+    assert!(relation_sources(&body).contains(&"tanma"));
+    gateway.stop().await;
 }

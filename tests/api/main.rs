@@ -2,15 +2,19 @@
 //!
 //! Modules mirror the contract's sections; a test says in its name what must hold.
 
+mod about;
 mod auth;
 mod batches;
 mod cache;
 mod cli;
 mod customers;
 mod document;
+mod headers;
+mod idempotency;
 mod juzibot;
 mod limits;
 mod lists;
 mod problems;
+mod streams;
 mod support;
 mod tanma;

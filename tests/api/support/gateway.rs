@@ -194,6 +194,17 @@ app_key = "{APP_KEY}"
         }
     }
 
+    /// GET whose body is left to the test to read.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
+            .send()
+            .await
+            .unwrap()
+    }
+
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.sandbox.stop().await;

@@ -1,0 +1,152 @@
+//! Contract §5: headers of the answers.
+
+use scrm_gateway::sandbox::Source;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+
+use crate::support::{Gateway, GatewayOptions};
+
+fn featured(gateway: &Gateway) -> String {
+    format!(
+        "/v1/customers/{}",
+        gateway.sandbox.state().people().featured().external_user_id
+    )
+}
+
+#[tokio::test]
+async fn a_detail_says_how_it_came_about() {
+    let gateway = Gateway::start().await;
+    let path = featured(&gateway);
+    let miss = gateway.get(&path).await;
+    assert_eq!(
+        miss.header("cache-status"),
+        "\"scrm-gateway/juzibot\";fwd=miss;stored, \"scrm-gateway/tanma\";fwd=miss;stored"
+    );
+    let timing = miss
+        .headers
+        .get_all("server-timing")
+        .iter()
+        .map(|value| value.to_str().unwrap());
+    let timing = timing.collect::<Vec<_>>().join(", ");
+    for entry in ["auth;dur=", "cache;desc=miss", "juzibot;dur=", "tanma;dur="] {
+        assert!(timing.contains(entry), "{timing}");
+    }
+    let hit = gateway.get(&path).await;
+    let member = |name: &str| format!("\"scrm-gateway/{name}\";hit;ttl=");
+    assert!(
+        hit.header("cache-status").starts_with(&member("juzibot")),
+        "{}",
+        hit.header("cache-status")
+    );
+    assert!(hit.header("cache-status").contains(&member("tanma")));
+
+    let fresh = gateway.get_with(&path, &[("cache-control", "no-cache")]).await;
+    assert!(
+        fresh.header("cache-status").contains("fwd=request;stored"),
+        "{}",
+        fresh.header("cache-status")
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_stale_answer_has_a_negative_ttl() {
+    let options = GatewayOptions {
+        cache: "fresh = \"0s\"\nstale = \"0s\"".to_owned(),
+        ..GatewayOptions::default()
+    };
+    let gateway = Gateway::with(options).await;
+    let path = format!("{}?source=juzibot", featured(&gateway));
+    gateway.get(&path).await.ok();
+    let fault = Effect::Status {
+        status: 500,
+        retry_after: None,
+        body: String::new(),
+        applied: false,
+    };
+    gateway
+        .sandbox
+        .state()
+        .set_faults(vec![Rule::new(Source::Juzibot, fault)])
+        .await
+        .unwrap();
+    let stale = gateway.get(&path).await;
+    assert_eq!(stale.ok()["meta"]["sources"][0]["status"], "stale");
+    assert!(
+        stale
+            .header("cache-status")
+            .starts_with("\"scrm-gateway/juzibot\";hit;ttl=-")
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_still_holds_is_304_and_one_that_changed_is_not() {
+    let gateway = Gateway::start().await;
+    let path = featured(&gateway);
+    let first = gateway.get(&path).await;
+    let etag = first.header("etag").to_owned();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    assert_eq!(first.header("cache-control"), "private, no-cache");
+    assert_eq!(
+        first
+            .header("vary")
+            .to_ascii_lowercase()
+            .replace(' ', "")
+            .contains("accept,authorization"),
+        true
+    );
+
+    // Asked of the sources anew: the time of fetching is another, what is said is the same.
+    let headers = [("if-none-match", etag.as_str()), ("cache-control", "no-cache")];
+    let same = gateway.get_with(&path, &headers).await;
+    assert_eq!((same.status.as_u16(), same.body.as_str()), (304, ""));
+    assert_eq!(same.header("etag"), etag);
+    assert_eq!(
+        gateway
+            .get_with(&path, &[("if-none-match", "W/\"other\"")])
+            .await
+            .status,
+        200
+    );
+
+    let narrowed = gateway.get(&format!("{path}?staff_id=rocky")).await;
+    assert_ne!(narrowed.header("etag"), etag);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn raw_answers_lists_and_problems_are_kept_by_nobody() {
+    let gateway = Gateway::start().await;
+    let path = featured(&gateway);
+    let raw = gateway.get(&format!("{path}?include=raw")).await;
+    assert_eq!((raw.header("cache-control"), raw.header("etag")), ("no-store", ""));
+    assert!(raw.ok()["data"]["records"][0]["raw"].is_object());
+    assert_eq!(
+        gateway
+            .get("/v1/customers?source=juzibot")
+            .await
+            .header("cache-control"),
+        "no-store"
+    );
+    gateway.get("/v1/customers/wm_nobody").await.problem(404, "not_found");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_call_and_no_others() {
+    let gateway = Gateway::with(GatewayOptions {
+        extra: "[cors]\norigins = [\"https://app.example\"]".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let allowed = gateway.get_with("/v1/me", &[("origin", "https://app.example")]).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example");
+    let other = gateway.get_with("/v1/me", &[("origin", "https://evil.example")]).await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    gateway.stop().await;
+
+    let plain = Gateway::start().await;
+    let answer = plain.get_with("/v1/me", &[("origin", "https://app.example")]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+    plain.stop().await;
+}
