@@ -26,17 +26,25 @@ pub struct RemarkBatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remark {
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub staff_id: String,
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub union_id: String,
-    /// At most 20 Unicode characters.
+    /// At most 20 Unicode characters, no control characters but line breaks and tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, max_length = 20)]
+    #[schema(
+        nullable = false,
+        max_length = 20,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+    )]
     pub remark: Option<String>,
-    /// At most 150 Unicode characters.
+    /// At most 150 Unicode characters, no control characters but line breaks and tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, max_length = 150)]
+    #[schema(
+        nullable = false,
+        max_length = 150,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+    )]
     pub description: Option<String>,
 }
 
@@ -52,11 +60,12 @@ pub struct FollowUpBatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FollowUp {
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub staff_id: String,
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub union_id: String,
-    #[schema(min_length = 1)]
+    /// No control characters but line breaks and tabs.
+    #[schema(min_length = 1, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub content: String,
     /// When it happened (RFC 3339); sent in whole seconds. Absent: the source takes the time of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]

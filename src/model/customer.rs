@@ -119,7 +119,7 @@ pub struct Record {
     /// The source's custom and system fields, by their keys.
     pub attributes: BTreeMap<String, Attribute>,
     /// The source's own JSON, only with `include=raw`.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = Value)]
     pub raw: Option<serde_json::Value>,
 }
 

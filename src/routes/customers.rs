@@ -27,7 +27,7 @@ pub struct ListParams {
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
     source: Option<String>,
     /// Only the customers of this staff member; some sources cannot list without it.
-    #[param(required = false, min_length = 1, max_length = 128)]
+    #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     staff_id: Option<String>,
     /// The most customers on the page, 100 by default. A page may be shorter, or empty, while there are more.
     #[param(required = false, minimum = 1, maximum = 1000)]
@@ -62,6 +62,9 @@ impl QueryParams for ListQuery {
 }
 
 /// List one source's customers, page by page.
+///
+/// A row is one record of the source, not merged with others. The walk is over where `page.next_cursor` is null; a page
+/// may be empty before that.
 #[utoipa::path(
     get,
     path = "/v1/customers",
@@ -106,7 +109,7 @@ pub struct DetailParamsDoc {
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
     source: Option<String>,
     /// Narrow `relations` to this staff member.
-    #[param(required = false, min_length = 1, max_length = 128)]
+    #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     staff_id: Option<String>,
     /// `raw` adds the source's own JSON to each record; needs the scope `customers:raw`.
     #[param(required = false, inline)]
@@ -161,13 +164,16 @@ impl QueryParams for DetailParams {
 }
 
 /// One customer by either id, merged over the sources that know it.
+///
+/// Every visible source that can is asked at once; `meta.sources` says what each answered. One that fails does not take
+/// the answer away while another knows the customer, unless `on_partial=fail` asks for that.
 #[utoipa::path(
     get,
     path = "/v1/customers/{id}",
     operation_id = "getCustomer",
     tag = "customers",
     params(
-        ("id" = String, Path, min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$",
+        ("id" = String, Path, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
          description = "The customer's external_user_id, or with `id_type=union_id` its union_id.",
          example = "wmfvEMCAAAPHR9XslvYqTFgCJTULiZgg"),
         DetailParamsDoc,
