@@ -1,5 +1,8 @@
 //! The OpenAPI document, made from the routes; needs no configuration and no state.
 
+use std::collections::BTreeSet;
+
+use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -9,7 +12,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::PROBLEM_JSON;
-use crate::model::{Fault, Problem, ProblemCode, UpstreamReply};
+use crate::model::{CATALOGUE, Fault, Problem, ProblemCode, ProblemKind, UpstreamReply};
 use crate::routes;
 
 /// The document. `public_url`: under which address callers reach the service, where that is known.
@@ -46,6 +49,9 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
             HttpBuilder::new()
                 .scheme(HttpAuthScheme::Bearer)
                 .bearer_format("JWT")
+                .description(Some(
+                    "A token of an issuer that the operators trust. The scopes that an operation names are looked for in it.",
+                ))
                 .build(),
         ),
     );
@@ -62,6 +68,7 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
             complete(operation);
         }
     }
+    add_examples(&mut document);
     document
 }
 
@@ -78,8 +85,17 @@ fn tag(name: &str, description: &str) -> Tag {
     tag
 }
 
-/// Adds what every operation has alike: the headers of its success, and the problems it may answer with.
+/// Adds what every operation has alike: the scope it needs, in words, for viewers show none of a bearer token; the headers
+/// of its success; and the problems it may answer with.
 fn complete(operation: &mut Operation) {
+    let scopes = scopes(operation);
+    if !scopes.is_empty() {
+        let needs = format!("Needs the scope {}.", scopes.join(" "));
+        operation.description = Some(match operation.description.take() {
+            Some(said) if !said.is_empty() => format!("{said}\n\n{needs}"),
+            _ => needs,
+        });
+    }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             headers(response, &["x-request-id", "ratelimit", "ratelimit-policy"]);
@@ -91,6 +107,20 @@ fn complete(operation: &mut Operation) {
             .responses
             .insert(status.to_string(), RefOr::T(problem_response(operation, status)));
     }
+}
+
+/// The scopes that the operation's security asks for.
+fn scopes(operation: &Operation) -> Vec<String> {
+    let requirements = serde_json::to_value(&operation.security).expect("a security requirement has a JSON form");
+    let schemes = requirements.as_array().into_iter().flatten();
+    schemes
+        .filter_map(serde_json::Value::as_object)
+        .flat_map(serde_json::Map::values)
+        .filter_map(serde_json::Value::as_array)
+        .flatten()
+        .filter_map(serde_json::Value::as_str)
+        .map(|scope| format!("`{scope}`"))
+        .collect()
 }
 
 /// The statuses of problems that an operation may answer with.
@@ -111,16 +141,28 @@ fn statuses(operation: &Operation) -> Vec<u16> {
 fn problem_response(operation: &Operation, status: u16) -> Response {
     let possible = |code: ProblemCode| match code {
         ProblemCode::CursorInvalid => operation.operation_id.as_deref() == Some("listCustomers"),
+        ProblemCode::IdempotencyKeyReused => operation.request_body.is_some(),
         _ => true,
     };
-    let rows: Vec<String> = crate::model::CATALOGUE
+    let rows: Vec<&ProblemKind> = CATALOGUE
         .iter()
         .filter(|row| row.status == status && possible(row.code))
+        .collect();
+    let description: Vec<String> = rows
+        .iter()
         .map(|row| format!("`{}`: {}", row.code.as_str(), row.description))
         .collect();
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    let mut content = Content::new(Some(Ref::from_schema_name("Problem")));
+    content.examples = rows
+        .iter()
+        .map(|row| {
+            let name = row.code.as_str();
+            let place = format!("#/components/examples/{name}");
+            (name.to_owned(), RefOr::Ref(Ref::new(place)))
+        })
+        .collect();
     let mut response = ResponseBuilder::new()
-        .description(rows.join("\n\n"))
+        .description(description.join("\n\n"))
         .content(PROBLEM_JSON, content)
         .build();
     headers(&mut response, &["x-request-id"]);
@@ -130,6 +172,43 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
         _ => {}
     }
     response
+}
+
+/// Adds the examples that the operations refer to.
+fn add_examples(document: &mut OpenApi) {
+    let items = document.paths.paths.values();
+    let operations = items.flat_map(|item| [&item.get, &item.post]).flatten();
+    let statuses: BTreeSet<String> = operations
+        .flat_map(|operation| operation.responses.responses.keys().cloned())
+        .collect();
+    let components = document.components.get_or_insert_default();
+    for row in CATALOGUE
+        .iter()
+        .filter(|row| statuses.contains(&row.status.to_string()))
+    {
+        let example = ExampleBuilder::new()
+            .summary(row.title)
+            .value(Some(example(row)))
+            .build();
+        components
+            .examples
+            .insert(row.code.as_str().to_owned(), RefOr::T(example));
+    }
+}
+
+/// A problem of this kind as a caller may see it.
+fn example(row: &ProblemKind) -> serde_json::Value {
+    let mut problem = match row.code {
+        ProblemCode::InvalidRequest => {
+            Problem::parameter("limit", "out_of_range", "expected a whole number from 1 to 1000")
+        }
+        ProblemCode::ValidationFailed => {
+            Problem::faults(row.code, vec![Fault::at("/items/0/staff_id", "missing", "is required")])
+        }
+        code => Problem::new(code, row.description),
+    };
+    problem.request_id = Some("01M82NBR6CHAHB5EBWEBYGFJ92".to_owned());
+    serde_json::to_value(&problem).expect("a problem has a JSON form")
 }
 
 fn headers(response: &mut Response, names: &[&str]) {
