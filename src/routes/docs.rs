@@ -14,6 +14,8 @@ pub fn docs(openapi_json: String) -> Router {
     };
     // Relative, so that it is found behind an ingress that adds a prefix.
     let config = Config::from("../openapi.json")
+        // No bar above the page: all that it does is to load other documents.
+        .use_base_layout()
         .try_it_out_enabled(true)
         .validator_url("none");
     Router::new()
