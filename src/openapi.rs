@@ -15,6 +15,11 @@ use crate::error::PROBLEM_JSON;
 use crate::model::{CATALOGUE, Fault, Problem, ProblemCode, ProblemKind, UpstreamReply};
 use crate::routes;
 
+/// The group of the operations that ask no source.
+const ABOUT: &str = "about";
+/// The name of the one way to authenticate.
+const BEARER: &str = "bearer";
+
 /// The document. `public_url`: under which address callers reach the service, where that is known.
 pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     let mut document = routes::api().into_openapi();
@@ -40,11 +45,11 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     document.tags = Some(vec![
         tag("customers", "Read customers."),
         tag("writes", "Write in batches."),
-        tag("about", "What there is, what went wrong, and who calls."),
+        tag(ABOUT, "What there is, what went wrong, and who calls."),
     ]);
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(
-        "bearer",
+        BEARER,
         SecurityScheme::Http(
             HttpBuilder::new()
                 .scheme(HttpAuthScheme::Bearer)
@@ -88,17 +93,21 @@ fn tag(name: &str, description: &str) -> Tag {
 /// Adds what every operation has alike: the scope it needs, in words, for viewers show none of a bearer token; the headers
 /// of its success; and the problems it may answer with.
 fn complete(operation: &mut Operation) {
-    let scopes = scopes(operation);
-    if !scopes.is_empty() {
-        let needs = format!("Needs the scope {}.", scopes.join(" "));
+    let mut success = vec!["x-request-id"];
+    if let Some(scopes) = scopes(operation) {
+        let needs = match scopes.as_slice() {
+            [] => "Needs a token, of whatever scope.".to_owned(),
+            scopes => format!("Needs the scope `{}`.", scopes.join(" ")),
+        };
         operation.description = Some(match operation.description.take() {
             Some(said) if !said.is_empty() => format!("{said}\n\n{needs}"),
             _ => needs,
         });
+        success.extend(["ratelimit", "ratelimit-policy"]);
     }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
-            headers(response, &["x-request-id", "ratelimit", "ratelimit-policy"]);
+            headers(response, &success);
         }
     }
     for status in statuses(operation) {
@@ -109,23 +118,29 @@ fn complete(operation: &mut Operation) {
     }
 }
 
-/// The scopes that the operation's security asks for.
-fn scopes(operation: &Operation) -> Vec<String> {
+/// The scopes that the operation asks of a token; nothing where anybody may call it.
+fn scopes(operation: &Operation) -> Option<Vec<String>> {
     let requirements = serde_json::to_value(&operation.security).expect("a security requirement has a JSON form");
-    let schemes = requirements.as_array().into_iter().flatten();
-    schemes
-        .filter_map(serde_json::Value::as_object)
-        .flat_map(serde_json::Map::values)
-        .filter_map(serde_json::Value::as_array)
-        .flatten()
-        .filter_map(serde_json::Value::as_str)
-        .map(|scope| format!("`{scope}`"))
-        .collect()
+    let scopes = requirements.get(0)?.get(BEARER)?.as_array()?;
+    let scopes = scopes.iter().filter_map(serde_json::Value::as_str);
+    Some(scopes.map(str::to_owned).collect())
+}
+
+/// Whether it tells of customers, and so asks sources; the others tell of the gateway.
+fn asks_sources(operation: &Operation) -> bool {
+    !operation.tags.iter().flatten().any(|tag| tag == ABOUT)
 }
 
 /// The statuses of problems that an operation may answer with.
 fn statuses(operation: &Operation) -> Vec<u16> {
-    let mut statuses = vec![400, 401, 403, 406, 422, 429, 500, 502, 503, 504];
+    let mut statuses = vec![400, 429, 500, 503];
+    if let Some(scopes) = scopes(operation) {
+        statuses.extend([401, 406]);
+        statuses.extend((!scopes.is_empty()).then_some(403));
+    }
+    if asks_sources(operation) {
+        statuses.extend([422, 502, 504]);
+    }
     let is_path_id = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "id");
     let has_path_id = operation.parameters.iter().flatten().any(is_path_id);
     if has_path_id {
@@ -142,6 +157,7 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
     let possible = |code: ProblemCode| match code {
         ProblemCode::CursorInvalid => operation.operation_id.as_deref() == Some("listCustomers"),
         ProblemCode::IdempotencyKeyReused => operation.request_body.is_some(),
+        ProblemCode::SourceRateLimited | ProblemCode::SourceUnavailable => asks_sources(operation),
         _ => true,
     };
     let rows: Vec<&ProblemKind> = CATALOGUE
@@ -168,7 +184,7 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
     headers(&mut response, &["x-request-id"]);
     match status {
         401 | 403 => headers(&mut response, &["www-authenticate"]),
-        429 | 503 => headers(&mut response, &["retry-after"]),
+        409 | 429 | 503 => headers(&mut response, &["retry-after"]),
         _ => {}
     }
     response

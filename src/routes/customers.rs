@@ -64,14 +64,19 @@ impl QueryParams for ListQuery {
 /// List one source's customers, page by page.
 ///
 /// A row is one record of the source, not merged with others. The walk is over where `page.next_cursor` is null; a page
-/// may be empty before that.
+/// may be empty before that. With `Accept: application/x-ndjson` all customers come as one stream, one a line, and the
+/// last line is `{"end": …}`; without that line the stream is not complete.
 #[utoipa::path(
     get,
     path = "/v1/customers",
     operation_id = "listCustomers",
     tag = "customers",
     params(ListParams),
-    responses((status = 200, description = "One page of customers.", body = CustomerPage)),
+    responses((
+        status = 200,
+        description = "One page of customers, or all of them as a stream.",
+        content((CustomerPage = "application/json"), (String = "application/x-ndjson")),
+    )),
     security(("bearer" = ["customers:read"])),
 )]
 pub async fn list(
@@ -117,6 +122,16 @@ pub struct DetailParamsDoc {
     /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` answers with the failure.
     #[param(required = false, inline)]
     on_partial: Option<OnPartialDoc>,
+}
+
+/// The header, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header to the document")]
+pub struct ConditionHeader {
+    /// The `ETag` of the answer that the caller has.
+    #[param(rename = "If-None-Match", required = false)]
+    if_none_match: Option<String>,
 }
 
 /// Which of a customer's ids is meant.
@@ -177,8 +192,12 @@ impl QueryParams for DetailParams {
          description = "The customer's external_user_id, or with `id_type=union_id` its union_id.",
          example = "wmfvEMCAAAPHR9XslvYqTFgCJTULiZgg"),
         DetailParamsDoc,
+        ConditionHeader,
     ),
-    responses((status = 200, description = "The customer.", body = CustomerAnswer)),
+    responses(
+        (status = 200, description = "The customer.", body = CustomerAnswer),
+        (status = 304, description = "The answer that the caller has still holds."),
+    ),
     security(("bearer" = ["customers:read"])),
 )]
 pub async fn detail(

@@ -8,6 +8,9 @@ use super::cache_policy;
 use super::extract::{NoQuery, Query};
 
 /// The catalogue of problem codes.
+///
+/// Each with its status, whether the same request may succeed later, and who can do something about it. Codes may be
+/// added: treat one that is not known by its status.
 #[utoipa::path(
     get,
     path = "/v1/errors",
