@@ -1,1 +1,221 @@
 //! The OpenAPI document and the routes are one.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use scrm_gateway::openapi;
+use serde_json::Value;
+
+use crate::support::Gateway;
+
+fn document() -> Value {
+    serde_json::from_str(&openapi::to_json(&openapi::spec(None))).unwrap()
+}
+
+/// Every operation: its method, its path, and what the document says of it.
+fn operations(document: &Value) -> Vec<(Method, &str, &Value)> {
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+    ];
+    let items = document["paths"].as_object().unwrap();
+    let found: Vec<_> = items
+        .iter()
+        .flat_map(|(path, item)| {
+            methods.iter().filter_map(move |method| {
+                let operation = item.get(method.as_str().to_ascii_lowercase())?;
+                Some((method.clone(), path.as_str(), operation))
+            })
+        })
+        .collect();
+    assert!(found.len() >= 4, "{found:?}");
+    found
+}
+
+/// Calls `visit` with every value of the document, outermost first, and its place.
+fn walk(value: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(place, value);
+    let below = |key: &str| format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(key, member)| walk(member, &below(key), visit)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| walk(item, &below(&index.to_string()), visit)),
+        _ => {}
+    }
+}
+
+fn is_said(text: &Value) -> bool {
+    text.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
+#[test]
+fn the_committed_document_is_what_the_program_prints() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    let printed = openapi::to_json(&openapi::spec(None));
+    let differs = committed.lines().zip(printed.lines()).position(|(a, b)| a != b);
+    assert!(
+        committed == printed,
+        "openapi/openapi.json is not of these sources (line {}): run `make openapi` and commit it",
+        differs.map_or_else(|| "past the end".to_owned(), |line| (line + 1).to_string()),
+    );
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = document();
+    let mut references = 0;
+    walk(&document, "", &mut |place, value| {
+        if let Some(reference) = value.get("$ref") {
+            references += 1;
+            let target = reference.as_str().and_then(|text| text.strip_prefix('#')).unwrap();
+            assert!(
+                document.pointer(target).is_some(),
+                "{place} leads to {target}, which is not there"
+            );
+        }
+    });
+    assert!(references > 0);
+}
+
+#[test]
+fn every_operation_parameter_and_response_is_described() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        assert!(is_said(&operation["summary"]), "{name} has no summary");
+        assert!(is_said(&operation["description"]), "{name} has no description");
+        assert!(
+            !operation["tags"].as_array().unwrap().is_empty(),
+            "{name} is in no group"
+        );
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(is_said(&parameter["description"]), "{name}: {parameter}");
+        }
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{name}");
+        for (status, response) in responses {
+            assert!(is_said(&response["description"]), "{name}: {status} has no description");
+            for (header, said) in response["headers"].as_object().into_iter().flatten() {
+                assert!(
+                    is_said(&said["description"]),
+                    "{name}: {status}: {header} has no description"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_group_of_operations_is_described() {
+    let document = document();
+    let described: HashSet<&str> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|tag| is_said(&tag["description"]))
+        .filter_map(|tag| tag["name"].as_str())
+        .collect();
+    for (method, path, operation) in operations(&document) {
+        for tag in operation["tags"].as_array().unwrap() {
+            assert!(described.contains(tag.as_str().unwrap()), "{method} {path}: {tag}");
+        }
+    }
+}
+
+#[test]
+fn every_operation_has_an_id_of_its_own() {
+    let document = document();
+    let mut ids = HashSet::new();
+    for (method, path, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{method} {path}: {id} is taken");
+    }
+}
+
+#[test]
+fn the_licence_has_a_name_and_a_place() {
+    let document = document();
+    let license = &document["info"]["license"];
+    assert!(is_said(&license["name"]), "{license}");
+    assert!(is_said(&license["identifier"]) ^ is_said(&license["url"]), "{license}");
+}
+
+#[test]
+fn every_refusal_is_a_problem() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let responses = operation["responses"].as_object().unwrap();
+        let refusals: Vec<_> = responses
+            .iter()
+            .filter(|(status, _)| status.starts_with(['4', '5']))
+            .collect();
+        assert!(!refusals.is_empty(), "{method} {path}");
+        for (status, response) in refusals {
+            let content = response["content"].as_object().unwrap();
+            let types: Vec<&String> = content.keys().collect();
+            assert_eq!(types, ["application/problem+json"], "{method} {path}: {status}");
+            assert_eq!(
+                content["application/problem+json"]["schema"]["$ref"], "#/components/schemas/Problem",
+                "{method} {path}: {status}"
+            );
+        }
+    }
+}
+
+/// Each example of a problem is what the service would write: of the schema's members, all and no others.
+#[test]
+fn every_example_of_a_problem_has_the_members_of_the_schema() {
+    let document = document();
+    let schema = &document["components"]["schemas"]["Problem"];
+    let members: HashSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    let required = schema["required"].as_array().unwrap();
+    assert_eq!(required.len(), members.len(), "every member is always present");
+    for (name, example) in document["components"]["examples"].as_object().unwrap() {
+        let value = example["value"].as_object().unwrap();
+        assert_eq!(value.keys().collect::<HashSet<_>>(), members, "{name}");
+        assert_eq!(&value["code"], name);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_has_a_route() {
+    let gateway = Gateway::start().await;
+    for (method, path, _) in operations(&document()) {
+        let asked = path.replace("{id}", "nobody");
+        assert!(
+            !asked.contains('{'),
+            "{path} has a parameter that this test does not fill"
+        );
+        let reply = gateway.send(method.clone(), &asked, &[], None).await;
+        let name = format!("{method} {path}");
+        assert_ne!(reply.status, 405, "{name}: {}", reply.body);
+        if reply.status == 404 {
+            assert_ne!(reply.json()["detail"], "no such route", "{name}");
+        }
+    }
+    // What the test above would see of a route that is not there.
+    let reply = gateway.get("/v1/nothing").await;
+    assert_eq!(reply.problem(404, "not_found")["detail"], "no such route");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_service_serves_the_document() {
+    let gateway = Gateway::start().await;
+    let reply = gateway
+        .send(Method::GET, "/openapi.json", &[("authorization", "")], None)
+        .await;
+    assert_eq!(reply.ok(), document());
+    assert_eq!(reply.header("content-type"), "application/json");
+    gateway.stop().await;
+}
