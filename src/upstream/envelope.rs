@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::model::{SourceName, UpstreamReply};
 
 use super::http::Reply;
-use super::lenient::{self, Code};
+use super::lenient::{self, Code, Object};
 use super::redact::Redactor;
 use super::{CodeClass, CodeTable, Failure, UpstreamError};
 
@@ -55,7 +55,7 @@ impl Opener {
     /// # Errors
     /// The reply is a success by its status and no envelope with a code; or no success and no envelope.
     pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
-        let wire = parse::<Wire<'_>>(&reply.body, "").map_err(|fault| {
+        let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "").map_err(|fault| {
             if reply.is_success() {
                 self.unreadable(fault)
             } else {
@@ -142,6 +142,16 @@ impl<'a> Envelope<'a> {
         self.data.map(|raw| parse(raw.get().as_bytes(), "data")).transpose()
     }
 
+    /// `data` that is an object; `None` where it is absent or null.
+    pub fn object<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
+        Ok(self.data()?.map(|Object(object)| object))
+    }
+
+    /// `data` that is a list of objects; absent and null are empty.
+    pub fn objects<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
+        Ok(Object::all(self.data()?.unwrap_or_default()))
+    }
+
     /// `data` as it came.
     pub fn raw_data(&self) -> Option<&'a RawValue> {
         self.data
@@ -156,11 +166,8 @@ impl<'a> Envelope<'a> {
 
     /// `fail_list`; absent and null are empty.
     pub fn fail_list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
-        Ok(self
-            .fail_list
-            .map(|raw| parse(raw.get().as_bytes(), "fail_list"))
-            .transpose()?
-            .unwrap_or_default())
+        let list = self.fail_list.map(|raw| parse(raw.get().as_bytes(), "fail_list"));
+        Ok(Object::all(list.transpose()?.unwrap_or_default()))
     }
 }
 

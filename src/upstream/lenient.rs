@@ -1,6 +1,9 @@
 //! Readers for what vendors send: absent, null, empty and numbers in strings are all forms of the same thing.
 
-use serde::de::{self, Deserializer, Visitor};
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A text; absent, null and `""` are `None`.
@@ -11,6 +14,11 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
 /// A list; absent and null are empty.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A list of objects; absent and null are empty.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Object::all(list(deserializer)?))
 }
 
 /// An integer, also as a numeric string; absent, null and `""` are `None`.
@@ -53,6 +61,33 @@ impl<'de> Deserialize<'de> for Code {
             }
         }
         deserializer.deserialize_any(CodeVisitor)
+    }
+}
+
+/// An object. A derived struct alone reads an array too, its elements as the fields in the order in which we happen to
+/// declare them; what a source sends as an array where an object belongs is no such thing.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<T> Object<T> {
+    pub fn all(objects: Vec<Self>) -> Vec<T> {
+        objects.into_iter().map(|object| object.0).collect()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 

@@ -176,7 +176,7 @@ impl ListCustomers for Juzibot {
         let reply = self.get(&self.list, &query, deadline).await?;
         let envelope = self.opener.open(&reply)?.success()?;
         let unreadable = |fault| self.opener.unreadable(fault);
-        let rows: Vec<wire::Customer> = envelope.data().map_err(unreadable)?.unwrap_or_default();
+        let rows: Vec<wire::Customer> = envelope.objects().map_err(unreadable)?;
         let mut raw: Vec<Option<serde_json::Value>> = if request.raw {
             envelope.data().map_err(unreadable)?.unwrap_or_default()
         } else {
@@ -226,7 +226,7 @@ impl GetCustomer for Juzibot {
             return Ok(None);
         };
         let unreadable = |fault| self.opener.unreadable(fault);
-        let customer: wire::Customer = envelope.data().map_err(unreadable)?.unwrap_or_default();
+        let customer: wire::Customer = envelope.object().map_err(unreadable)?.unwrap_or_default();
         let raw = if request.raw {
             serde_json::from_str(data.get()).ok()
         } else {

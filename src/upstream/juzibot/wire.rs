@@ -20,7 +20,7 @@ pub struct Customer {
     pub gender: Option<i64>,
     #[serde(rename = "type", deserialize_with = "lenient::integer")]
     pub kind: Option<i64>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub follow_user: Vec<FollowUser>,
 }
 
@@ -40,7 +40,7 @@ pub struct FollowUser {
     pub create_timestamp: Option<i64>,
     #[serde(deserialize_with = "lenient::text")]
     pub state: Option<String>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub tags: Vec<Tag>,
     #[serde(deserialize_with = "lenient::list")]
     pub remark_mobiles: Vec<Option<String>>,

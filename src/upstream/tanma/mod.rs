@@ -169,8 +169,9 @@ impl ListCustomers for Tanma {
         };
         let reply = self.call(&self.list, &query, deadline).await?;
         let envelope = self.opener.open(&reply)?.success()?;
-        let page: wire::List = self
-            .data(&envelope)?
+        let page: wire::List = envelope
+            .object()
+            .map_err(|fault| self.unreadable(fault))?
             .ok_or_else(|| self.unreadable(Fault::at("data", "missing")))?;
         let next = match page.next_cursor {
             Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),
@@ -218,7 +219,7 @@ impl GetCustomer for Tanma {
             Err(error) if error.says_not_found() => return Ok(None),
             other => other?,
         };
-        let rows: Vec<wire::DetailRow> = self.data(&envelope)?.unwrap_or_default();
+        let rows: Vec<wire::DetailRow> = envelope.objects().map_err(|fault| self.unreadable(fault))?;
         let raw = if request.raw { self.data(&envelope)? } else { None };
         Ok(convert::detail(&self.opener.name, rows, raw))
     }

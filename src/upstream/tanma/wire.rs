@@ -19,7 +19,7 @@ pub struct ListQuery<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct List {
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub list: Vec<Customer>,
     #[serde(deserialize_with = "lenient::text")]
     pub next_cursor: Option<String>,
@@ -34,7 +34,7 @@ pub struct Customer {
     pub qw_user_id: Option<String>,
     #[serde(rename = "type", deserialize_with = "lenient::integer")]
     pub kind: Option<i64>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub fields: Vec<Field>,
     #[serde(deserialize_with = "lenient::list")]
     pub tag_ids: Vec<Option<String>>,
