@@ -190,8 +190,11 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Faul
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let what = match error.inner().classify() {
             serde_json::error::Category::Data => "wrong type",
-            serde_json::error::Category::Eof => "cut short",
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
+            // What cannot be parsed may stand below a key that we do not know: its path is the source's text.
+            serde_json::error::Category::Eof => return Fault::at(within, "cut short"),
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                return Fault::at(within, "not JSON");
+            }
         };
         let path = error.path().to_string();
         match (within, path.as_str()) {
