@@ -100,9 +100,9 @@ fn relation(source: &SourceName, wire: wire::FollowUser, mut warn: impl FnMut(&s
 }
 
 fn tag(wire: wire::Tag) -> Tag {
-    let scope = match wire.kind {
-        Some(1) => TagScope::Corp,
-        Some(2) => TagScope::Personal,
+    let scope = match wire.kind.as_ref().map(|kind| kind.0.as_str()) {
+        Some("1") => TagScope::Corp,
+        Some("2") => TagScope::Personal,
         _ => TagScope::Unknown,
     };
     Tag {

@@ -54,8 +54,8 @@ pub struct Tag {
     #[serde(deserialize_with = "lenient::text")]
     pub tag_name: Option<String>,
     /// A string by the documentation; a number is read too.
-    #[serde(rename = "type", deserialize_with = "lenient::integer")]
-    pub kind: Option<i64>,
+    #[serde(rename = "type", deserialize_with = "lenient::code")]
+    pub kind: Option<Code>,
     #[serde(deserialize_with = "lenient::text")]
     pub tag_id: Option<String>,
 }
