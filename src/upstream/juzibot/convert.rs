@@ -41,6 +41,7 @@ pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
     let mut relations = Vec::with_capacity(wire.follow_user.len());
     for follow in wire.follow_user {
         let index = relations.len();
+        let warned_before = warnings.len();
         let relation = relation(source, follow, |pointer, detail| {
             warnings.push(Warning {
                 code: WarningCode::UnreadableValue,
@@ -49,7 +50,10 @@ pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
                 detail,
             });
         });
-        if !relations.contains(&relation) {
+        if relations.contains(&relation) {
+            // What was wrong with it has been said of the one that is kept.
+            warnings.truncate(warned_before);
+        } else {
             relations.push(relation);
         }
     }

@@ -60,13 +60,15 @@ struct Warnings<'a> {
 
 impl Warnings<'_> {
     fn add(&mut self, code: WarningCode, pointer: &str, detail: impl Into<String>) {
-        let pointer = Some(pointer.to_owned());
-        self.list.push(Warning {
+        let warning = Warning {
             code,
             source: self.source.clone(),
-            pointer,
+            pointer: Some(pointer.to_owned()),
             detail: detail.into(),
-        });
+        };
+        if !self.list.contains(&warning) {
+            self.list.push(warning);
+        }
     }
 }
 
@@ -172,6 +174,7 @@ pub fn detail(
     let mut customer = Customer::default();
     for row in rows {
         let pointer = format!("/relations/{}/added_at", customer.relations.len());
+        let warned_before = warnings.list.len();
         let relation = Relation {
             source: source.clone(),
             staff_id: row.qw_user_id,
@@ -187,7 +190,10 @@ pub fn detail(
         customer.union_id = customer.union_id.or(row.union_id);
         customer.nickname = customer.nickname.or(row.wechat_nickname);
         customer.avatar_url = customer.avatar_url.or(row.wechat_avatar);
-        if !customer.relations.contains(&relation) {
+        if customer.relations.contains(&relation) {
+            // What was wrong with it has been said of the one that is kept.
+            warnings.list.truncate(warned_before);
+        } else {
             customer.relations.push(relation);
         }
     }
