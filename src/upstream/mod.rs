@@ -7,6 +7,8 @@ mod codes;
 mod config;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod filled;
 mod guard;
 mod http;
 pub mod juzibot;

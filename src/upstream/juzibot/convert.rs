@@ -132,3 +132,109 @@ fn account_type(code: i64) -> AccountType {
         _ => AccountType::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use crate::upstream::filled::{assert_well_made, filled};
+    use crate::upstream::lenient::Code;
+
+    use super::*;
+
+    fn source() -> SourceName {
+        "juzibot".parse().unwrap()
+    }
+
+    #[test]
+    fn the_table_of_fields_is_what_the_mapper_fills() {
+        let text = |text: &str| Some(text.to_owned());
+        let wire = wire::Customer {
+            external_user_id: text("wm"),
+            union_id: text("o"),
+            name: text("name"),
+            avatar: text("https://a.test/1"),
+            gender: Some(1),
+            kind: Some(1),
+            follow_user: vec![wire::FollowUser {
+                user_id: text("rocky"),
+                name: text("staff"),
+                avatar: text("https://a.test/2"),
+                remark: text("remark"),
+                create_timestamp: Some(1_604_048_292_000),
+                state: text("state"),
+                tags: vec![wire::Tag {
+                    group_name: text("group"),
+                    tag_name: text("tag"),
+                    kind: Some(Code("1".to_owned())),
+                    tag_id: text("et"),
+                }],
+                remark_mobiles: vec![text("1")],
+            }],
+        };
+        let told = customer(&source(), wire, None);
+        assert_eq!(
+            filled(&told.customer),
+            FIELDS.iter().map(|field| (*field).to_owned()).collect()
+        );
+        assert_eq!(told.warnings, []);
+    }
+
+    /// Mostly few and short, so that some are the same.
+    fn text() -> impl Strategy<Value = Option<String>> {
+        option::of(prop_oneof![9 => "[ab]?", 1 => any::<String>()])
+    }
+
+    fn number() -> impl Strategy<Value = Option<i64>> {
+        option::of(prop_oneof![0_i64..4, any::<i64>(), Just(1_604_048_292_000)])
+    }
+
+    prop_compose! {
+        fn tag()(group_name in text(), tag_name in text(), kind in text(), tag_id in text()) -> wire::Tag {
+            wire::Tag { group_name, tag_name, kind: kind.map(Code), tag_id }
+        }
+    }
+
+    prop_compose! {
+        fn follow_user()(
+            [user_id, name, avatar, remark, state] in proptest::array::uniform5(text()),
+            create_timestamp in number(),
+            tags in vec(tag(), 0..4),
+            remark_mobiles in vec(text(), 0..4),
+        ) -> wire::FollowUser {
+            wire::FollowUser { user_id, name, avatar, remark, create_timestamp, state, tags, remark_mobiles }
+        }
+    }
+
+    /// Of a time alone: two of them are often the same relation.
+    fn bare_follow_user() -> impl Strategy<Value = wire::FollowUser> {
+        number().prop_map(|create_timestamp| wire::FollowUser {
+            create_timestamp,
+            ..wire::FollowUser::default()
+        })
+    }
+
+    prop_compose! {
+        fn person()(
+            [external_user_id, union_id, name, avatar] in proptest::array::uniform4(text()),
+            gender in number(),
+            kind in number(),
+            follow_user in vec(prop_oneof![follow_user(), bare_follow_user()], 0..6),
+        ) -> wire::Customer {
+            wire::Customer { external_user_id, union_id, name, avatar, gender, kind, follow_user }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_becomes_a_customer(wire in person()) {
+            let (id, type_code) = (wire.external_user_id.clone(), wire.kind);
+            let told = customer(&source(), wire, None);
+            assert_well_made(&told);
+            prop_assert_eq!(&told.customer.records[0].id, &id);
+            prop_assert_eq!(told.customer.records[0].type_code, type_code);
+        }
+    }
+}

@@ -311,3 +311,6 @@ fn time(text: Option<&str>, pointer: &str, warnings: &mut Warnings<'_>) -> Optio
 fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! For the adapters' tests: what a customer has, to be held against what an adapter says that it can fill.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::model::{Customer, SourcedCustomer};
+
+/// The fields that hold something, as `fields` of an operation spells them. Provenance, which every adapter fills, and
+/// the raw form, which is none of the customer's fields, are left out.
+pub fn filled(customer: &Customer) -> BTreeSet<String> {
+    let mut fields = BTreeSet::new();
+    collect("", &serde_json::to_value(customer).unwrap(), &mut fields);
+    fields
+}
+
+fn collect(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
+    match value {
+        Value::Null => {}
+        Value::Array(elements) if elements.iter().any(Value::is_object) => {
+            for element in elements {
+                collect(path, element, fields);
+            }
+        }
+        Value::Array(elements) if elements.is_empty() => {}
+        // Which keys the attributes have is the source's affair.
+        Value::Object(members) if path != "records.attributes" => {
+            for (name, value) in members.iter().filter(|(name, _)| *name != "source" && *name != "raw") {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(&format!("{path}{dot}{name}"), value, fields);
+            }
+        }
+        Value::Object(members) if members.is_empty() => {}
+        _ => {
+            fields.insert(path.to_owned());
+        }
+    }
+}
+
+/// What holds of everything that an adapter makes: values once, no empty texts in lists, and warnings that point at what
+/// is there.
+pub fn assert_well_made(told: &SourcedCustomer) {
+    let customer = serde_json::to_value(&told.customer).unwrap();
+    for relation in &told.customer.relations {
+        assert_once(&relation.mobiles);
+        assert_once(&relation.tags);
+        assert!(!relation.mobiles.contains(&String::new()));
+        for mobile in &relation.mobiles {
+            assert!(told.customer.mobiles.contains(mobile));
+        }
+    }
+    assert_once(&told.customer.mobiles);
+    assert_once(&told.customer.relations);
+    assert_once(&told.warnings);
+    for warning in &told.warnings {
+        let pointer = warning.pointer.as_deref().unwrap();
+        assert!(customer.pointer(pointer).is_some(), "{pointer} in {customer}");
+    }
+}
+
+fn assert_once<T: PartialEq + std::fmt::Debug>(values: &[T]) {
+    for (index, value) in values.iter().enumerate() {
+        assert!(!values[..index].contains(value), "{value:?} is there twice");
+    }
+}
