@@ -23,6 +23,8 @@ pub struct GatewayOptions {
     /// Keys of `[sources.juzibot]` and `[sources.tanma]`.
     pub juzibot: String,
     pub tanma: String,
+    /// Further keys of `[sources.juzibot.codes]`, beside `credentials` and `invalid`.
+    pub juzibot_codes: String,
     /// Addresses of sources in place of the simulated ones.
     pub juzibot_url: Option<String>,
     pub tanma_url: Option<String>,
@@ -45,6 +47,7 @@ impl Default for GatewayOptions {
             extra: String::new(),
             juzibot: String::new(),
             tanma: String::new(),
+            juzibot_codes: String::new(),
             juzibot_url: None,
             tanma_url: None,
             sandbox,
@@ -112,6 +115,7 @@ token = "{JUZIBOT_TOKEN}"
 [sources.juzibot.codes]
 credentials = [{}]
 invalid = [{}]
+{juzibot_codes}
 [sources.tanma]
 kind = "tanma"
 base_url = "{tanma_url}"
@@ -128,6 +132,7 @@ app_key = "{APP_KEY}"
             juzibot_url = options.juzibot_url.unwrap_or_else(|| sandbox.juzibot_url()),
             tanma_url = options.tanma_url.unwrap_or_else(|| sandbox.tanma_url()),
             juzibot = options.juzibot,
+            juzibot_codes = options.juzibot_codes,
             tanma = options.tanma,
             extra = options.extra,
         );

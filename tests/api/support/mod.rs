@@ -1,6 +1,11 @@
 //! Starts gateways and sources, signs tokens, asks.
 
 mod canary;
+pub mod failures;
 mod gateway;
+mod raw_source;
+mod vendor;
 
-pub use gateway::{Gateway, GatewayOptions, Reply, Token};
+pub use gateway::{APP_KEY, Gateway, GatewayOptions, JUZIBOT_TOKEN, Reply, Token};
+pub use raw_source::{Behaviour, RawSource};
+pub use vendor::{Spelling, Stage, Vendor, fixture};
