@@ -1,1 +1,0 @@
-//! Contract §3.1 and the JuziBot adapter.

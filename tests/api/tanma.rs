@@ -1,1 +1,0 @@
-//! Contract §3.2 and the Tanma adapter.
