@@ -87,14 +87,8 @@ async fn an_answer_that_still_holds_is_304_and_one_that_changed_is_not() {
     let etag = first.header("etag").to_owned();
     assert!(etag.starts_with("W/\""), "{etag}");
     assert_eq!(first.header("cache-control"), "private, no-cache");
-    assert_eq!(
-        first
-            .header("vary")
-            .to_ascii_lowercase()
-            .replace(' ', "")
-            .contains("accept,authorization"),
-        true
-    );
+    let vary = first.header("vary").to_ascii_lowercase().replace(' ', "");
+    assert!(vary.contains("accept,authorization"), "{vary}");
 
     // Asked of the sources anew: the time of fetching is another, what is said is the same.
     let headers = [("if-none-match", etag.as_str()), ("cache-control", "no-cache")];

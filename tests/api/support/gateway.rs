@@ -72,16 +72,6 @@ impl Gateway {
         Self::with(GatewayOptions::default()).await
     }
 
-    /// A gateway whose two sources are at these addresses.
-    pub async fn before(juzibot_url: &str, tanma_url: &str) -> Self {
-        Self::with(GatewayOptions {
-            juzibot_url: Some(juzibot_url.to_owned()),
-            tanma_url: Some(tanma_url.to_owned()),
-            ..GatewayOptions::default()
-        })
-        .await
-    }
-
     pub async fn with(options: GatewayOptions) -> Self {
         canary::install();
         let tokens = (
