@@ -6,7 +6,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use scrm_gateway::app;
 use scrm_gateway::config::Config;
-use scrm_gateway::sandbox::{self, Sandbox};
+use scrm_gateway::sandbox::faults::Rule;
+use scrm_gateway::sandbox::{self, Endpoint, Sandbox};
 use serde_json::{Value, json};
 
 use super::canary;
@@ -18,6 +19,8 @@ pub const SECRETS: [&str; 3] = [JUZIBOT_TOKEN, APP_KEY, JWT_SECRET];
 
 /// How a test's gateway differs from the usual one.
 pub struct GatewayOptions {
+    /// `source_order`.
+    pub order: String,
     /// TOML after the usual configuration; a section of it must not be there yet.
     pub extra: String,
     /// Keys of `[sources.juzibot]` and `[sources.tanma]`.
@@ -44,6 +47,7 @@ impl Default for GatewayOptions {
         sandbox.tanma.app_key = APP_KEY.to_owned().into();
         let unlimited = "{ requests = 6000000, window = \"1m\", burst = 1000000 }";
         Self {
+            order: r#"["juzibot", "tanma"]"#.to_owned(),
             extra: String::new(),
             juzibot: String::new(),
             tanma: String::new(),
@@ -82,7 +86,7 @@ impl Gateway {
         let sandbox = sandbox::start(options.sandbox).await.unwrap();
         let config = format!(
             r#"
-source_order = ["juzibot", "tanma"]
+source_order = {order}
 [server]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
@@ -116,6 +120,7 @@ app_key = "{APP_KEY}"
 "#,
             tokens.0,
             tokens.1,
+            order = options.order,
             server = options.server,
             rate_limit = options.rate_limit,
             cache = options.cache,
@@ -124,6 +129,7 @@ app_key = "{APP_KEY}"
             juzibot = options.juzibot,
             juzibot_codes = options.juzibot_codes,
             tanma = options.tanma,
+            juzibot_codes = options.juzibot_codes,
             extra = options.extra,
         );
         let config = Config::from_toml(&config).unwrap();
@@ -198,6 +204,27 @@ app_key = "{APP_KEY}"
             .send()
             .await
             .unwrap()
+    }
+
+    /// Adds a fault to the simulated sources' script.
+    pub async fn fault(&self, rule: Rule) {
+        self.sandbox.state().add_fault(rule).await.unwrap();
+    }
+
+    /// How often an endpoint of the simulated sources was asked.
+    pub fn calls_to(&self, endpoint: Endpoint) -> u64 {
+        self.sandbox.state().calls_to(endpoint)
+    }
+
+    /// Waits until an endpoint was asked so often: the request that asks it is then in flight.
+    pub async fn asked(&self, endpoint: Endpoint, times: u64) {
+        let asked = async {
+            while self.calls_to(endpoint) < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        asked.unwrap_or_else(|_| panic!("{} was not asked {times} times", endpoint.name()));
     }
 
     pub async fn stop(self) {

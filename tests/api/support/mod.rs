@@ -3,9 +3,10 @@
 mod canary;
 pub mod failures;
 mod gateway;
+pub mod people;
 mod raw_source;
 mod vendor;
 
-pub use gateway::{APP_KEY, Gateway, GatewayOptions, JUZIBOT_TOKEN, Reply, Token};
+pub use gateway::{APP_KEY, Gateway, GatewayOptions, JUZIBOT_TOKEN, JWT_SECRET, Reply, Token};
 pub use raw_source::{Behaviour, RawSource};
 pub use vendor::{Spelling, Stage, Vendor, fixture};
