@@ -181,3 +181,180 @@ fn key(secret: &[u8]) -> Result<XChaCha20Poly1305, ShortSecret> {
 fn invalid(why: &str) -> Problem {
     Problem::new(ProblemCode::CursorInvalid, format!("cursor: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn cursors(secrets: &[&str]) -> Cursors {
+        let secrets: Vec<SecretString> = secrets.iter().map(|secret| (*secret).to_owned().into()).collect();
+        Cursors::new(&secrets, HOUR).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn binding<'a>() -> Binding<'a> {
+        Binding {
+            caller_issuer: "https://login",
+            caller_subject: "caller",
+            source: "juzibot",
+            staff_id: Some("rocky"),
+            raw: false,
+        }
+    }
+
+    fn state() -> WalkState {
+        WalkState {
+            position: Position::Token("8f3a".to_owned()),
+            offset: 3,
+            page_size: 100,
+            total: Some(7),
+        }
+    }
+
+    const OLD: &str = "an old secret of thirty-two bytes or more";
+    const NEW: &str = "a new secret of thirty-two bytes or more";
+
+    fn positions() -> impl Strategy<Value = Position> {
+        prop_oneof![
+            Just(Position::Start),
+            any::<u64>().prop_map(Position::Page),
+            any::<String>().prop_map(Position::Token),
+        ]
+    }
+
+    prop_compose! {
+        fn states()(
+            position in positions(),
+            offset in any::<u32>(),
+            page_size in any::<u32>(),
+            total in option::of(any::<u64>()),
+        ) -> WalkState {
+            WalkState { position, offset, page_size, total }
+        }
+    }
+
+    type Bound = (String, String, String, Option<String>, bool);
+
+    fn bound() -> impl Strategy<Value = Bound> {
+        (
+            any::<String>(),
+            any::<String>(),
+            any::<String>(),
+            option::of(any::<String>()),
+            any::<bool>(),
+        )
+    }
+
+    fn binding_of((issuer, subject, source, staff_id, raw): &Bound) -> Binding<'_> {
+        Binding {
+            caller_issuer: issuer,
+            caller_subject: subject,
+            source,
+            staff_id: staff_id.as_deref(),
+            raw: *raw,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_opens_for_its_binding_and_no_other(state in states(), mine in bound(), other in bound()) {
+            let cursors = cursors(&[NEW]);
+            let cursor = cursors.seal(state.clone(), &binding_of(&mine), at(1_000));
+            // A source's own cursor may be of any length; one that is too long for us is refused rather than cut.
+            let opened = cursors.open(&cursor, &binding_of(&mine), at(1_001));
+            prop_assert_eq!(opened.ok(), (cursor.len() <= MAX_CHARS).then_some(state));
+            if mine != other {
+                prop_assert!(cursors.open(&cursor, &binding_of(&other), at(1_001)).is_err());
+            }
+        }
+
+        #[test]
+        fn a_cursor_with_any_byte_changed_does_not_open(state in states(), place in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let cursors = cursors(&[NEW]);
+            let cursor = cursors.seal(state, &binding(), at(1_000));
+            let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).unwrap();
+            let place = place.index(bytes.len());
+            bytes[place] ^= flip;
+            let forged = URL_SAFE_NO_PAD.encode(bytes);
+            let refused = cursors.open(&forged, &binding(), at(1_000)).unwrap_err();
+            prop_assert_eq!(refused.code, ProblemCode::CursorInvalid);
+        }
+
+        #[test]
+        fn any_text_is_refused_without_a_panic(text in ".{0,200}") {
+            prop_assert!(cursors(&[NEW]).open(&text, &binding(), at(0)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_lives_as_long_as_it_is_set_to_and_no_longer() {
+        let cursors = cursors(&[NEW]);
+        let cursor = cursors.seal(state(), &binding(), at(1_000));
+        assert_eq!(cursors.open(&cursor, &binding(), at(1_000 + 3_599)), Ok(state()));
+        let late = cursors.open(&cursor, &binding(), at(1_000 + 3_600)).unwrap_err();
+        assert_eq!(late.code, ProblemCode::CursorInvalid);
+        assert!(late.detail.contains("expired"));
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let (before, rotated, after) = (cursors(&[OLD]), cursors(&[NEW, OLD]), cursors(&[NEW]));
+        let opens = |cursors: &Cursors, cursor: &str| cursors.open(cursor, &binding(), at(0)).is_ok();
+        let old = before.seal(state(), &binding(), at(0));
+        let new = rotated.seal(state(), &binding(), at(0));
+        assert!(opens(&rotated, &old) && !opens(&after, &old));
+        assert!(opens(&after, &new) && !opens(&before, &new));
+    }
+
+    #[test]
+    fn every_part_of_the_binding_counts() {
+        let cursors = cursors(&[NEW]);
+        let cursor = cursors.seal(state(), &binding(), at(0));
+        let mine = binding();
+        for other in [
+            Binding {
+                caller_issuer: "x",
+                ..mine
+            },
+            Binding {
+                caller_subject: "x",
+                ..mine
+            },
+            Binding {
+                source: "tanma",
+                ..mine
+            },
+            Binding { staff_id: None, ..mine },
+            Binding {
+                staff_id: Some("Rocky"),
+                ..mine
+            },
+            Binding { raw: true, ..mine },
+        ] {
+            assert!(cursors.open(&cursor, &other, at(0)).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn short_secrets_and_none_are_no_keys() {
+        let short: SecretString = "x".repeat(31).into();
+        assert!(Cursors::new(&[], HOUR).is_err());
+        assert!(Cursors::new(&[OLD.to_owned().into(), short], HOUR).is_err());
+    }
+
+    #[test]
+    fn two_processes_without_a_key_do_not_take_each_others_cursors() {
+        let (one, two) = (Cursors::with_random_key(HOUR), Cursors::with_random_key(HOUR));
+        let cursor = one.seal(state(), &binding(), at(0));
+        assert!(one.open(&cursor, &binding(), at(0)).is_ok());
+        assert!(two.open(&cursor, &binding(), at(0)).is_err());
+    }
+}

@@ -1,1 +1,0 @@
-//! Contract §3.4: pages and cursors.
