@@ -92,6 +92,10 @@ impl Authenticator {
         if !matches!(typ.as_str(), "jwt" | "at+jwt" | "application/at+jwt") {
             return Err(invalid("the token is of another type"));
         }
+        // Extensions that must be understood, or the token refused; none is (RFC 7515 §4.1.11). The crate passes over it.
+        if header.crit.is_some() {
+            return Err(invalid("the token has critical extensions"));
+        }
         // Only to find the issuer whose keys may vouch for it; nothing of it is believed before one does.
         let claimed: IssuerClaim = jsonwebtoken::dangerous::insecure_decode_claims(token)
             .map_err(|_| invalid("the token is malformed or names no issuer"))?;
@@ -245,7 +249,8 @@ pub(super) async fn authenticate(
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, more) = (values.next(), values.next());
-    let Some(value) = value else {
+    // Another scheme is no bearer token, not a bad one: its challenge has no error (RFC 6750 §3.1).
+    let Some(value) = value.filter(|value| more.is_some() || names_bearer(value)) else {
         let problem = Problem::new(ProblemCode::Unauthenticated, "a bearer token is required");
         return Err(Problem {
             challenge: Some("Bearer realm=\"scrm-gateway\"".to_owned()),
@@ -259,6 +264,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     token
         .filter(|_| more.is_none())
         .ok_or_else(|| invalid("expected one Authorization header: Bearer and a token"))
+}
+
+fn names_bearer(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
 fn invalid(why: &str) -> Problem {
