@@ -32,6 +32,8 @@ pub struct GatewayOptions {
     pub juzibot_url: Option<String>,
     pub tanma_url: Option<String>,
     pub sandbox: sandbox::Options,
+    /// Keys of `[auth]`.
+    pub auth: String,
     /// Keys of `[rate_limit]`.
     pub rate_limit: String,
     /// Keys of `[server]`.
@@ -55,6 +57,7 @@ impl Default for GatewayOptions {
             juzibot_url: None,
             tanma_url: None,
             sandbox,
+            auth: String::new(),
             rate_limit: format!("default = {unlimited}\nper_address = {unlimited}"),
             server: String::new(),
             cache: String::new(),
@@ -92,6 +95,8 @@ listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
 drain_timeout = "5s"
 {server}
+[auth]
+{auth}
 [auth.issuers.test]
 issuer = "https://login.test"
 audience = ["scrm-gateway"]
@@ -122,6 +127,7 @@ app_key = "{APP_KEY}"
             tokens.1,
             order = options.order,
             server = options.server,
+            auth = options.auth,
             rate_limit = options.rate_limit,
             cache = options.cache,
             juzibot_url = options.juzibot_url.unwrap_or_else(|| sandbox.juzibot_url()),
