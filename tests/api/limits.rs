@@ -1,1 +1,270 @@
 //! Contract §5, §7: quotas and limits.
+
+use std::time::Duration;
+
+use scrm_gateway::sandbox::Endpoint;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{Gateway, GatewayOptions, Reply, Token};
+
+const PATH: &str = "/v1/customers?source=juzibot&limit=1";
+/// One token in a minute: none comes back while a test runs.
+const SLOW: &str = "{ requests = 3, window = \"3m\", burst = 3 }";
+const PLENTY: &str = "{ requests = 6000000, window = \"1m\", burst = 1000000 }";
+
+async fn limited(default: &str, per_address: &str, extra: &str) -> Gateway {
+    Gateway::with(GatewayOptions {
+        rate_limit: format!("default = {default}\nper_address = {per_address}"),
+        extra: extra.to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await
+}
+
+async fn as_caller(gateway: &Gateway, subject: &str) -> Reply {
+    let bearer = Token::with(&json!({"sub": subject})).bearer();
+    gateway.get_with(PATH, &[("authorization", &bearer)]).await
+}
+
+fn retry_after(reply: &Reply) -> u64 {
+    reply.header("retry-after").parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_spends_its_burst_and_is_told_what_is_left_and_when_to_come_back() {
+    let gateway = limited(SLOW, PLENTY, "").await;
+    for left in [2, 1, 0] {
+        let reply = as_caller(&gateway, "a").await;
+        reply.ok();
+        // The burst, and the seconds in which all of it comes back.
+        assert_eq!(reply.header("ratelimit-policy"), "\"caller\";q=3;w=180");
+        let seconds = 60 * (3 - left);
+        assert_eq!(reply.header("ratelimit"), format!("\"caller\";r={left};t={seconds}"));
+        assert!(reply.headers.get("retry-after").is_none());
+    }
+    let refused = as_caller(&gateway, "a").await;
+    let problem = refused.problem(429, "rate_limited");
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(problem["source"], json!(null), "it is the gateway's limit");
+    assert!((50..=60).contains(&retry_after(&refused)), "{}", retry_after(&refused));
+    assert_eq!(refused.header("ratelimit-policy"), "\"caller\";q=3;w=180");
+    assert_eq!(refused.header("ratelimit"), "\"caller\";r=0;t=180");
+    assert_eq!(gateway.calls_to(Endpoint::JuzibotList), 3, "the source is not asked");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_of_less_than_a_second_is_told_as_one() {
+    let gateway = limited("{ requests = 2, window = \"1s\", burst = 1 }", PLENTY, "").await;
+    let mut refused = as_caller(&gateway, "a").await;
+    // Half a second gives one back; a machine under load may take longer than that between two requests.
+    for _ in 0..50 {
+        if refused.status == 429 {
+            break;
+        }
+        refused = as_caller(&gateway, "a").await;
+    }
+    refused.problem(429, "rate_limited");
+    assert_eq!(retry_after(&refused), 1);
+    assert_eq!(refused.header("ratelimit-policy"), "\"caller\";q=1;w=1");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_defaults_are_as_documented() {
+    let gateway = Gateway::with(GatewayOptions {
+        rate_limit: String::new(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let reply = as_caller(&gateway, "a").await;
+    assert_eq!(reply.header("ratelimit-policy"), "\"caller\";q=100;w=10");
+    assert_eq!(reply.header("ratelimit"), "\"caller\";r=99;t=1");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn callers_do_not_share_a_quota_and_tokens_of_one_caller_do() {
+    let gateway = limited(SLOW, PLENTY, "").await;
+    for _ in 0..3 {
+        as_caller(&gateway, "a").await.ok();
+    }
+    as_caller(&gateway, "a").await.problem(429, "rate_limited");
+    as_caller(&gateway, "b").await.ok();
+    let another_token = Token::with(&json!({"sub": "a", "jti": "2", "scope": "customers:read"})).bearer();
+    let reply = gateway.get_with(PATH, &[("authorization", &another_token)]).await;
+    reply.problem(429, "rate_limited");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_callers_entry_stands_over_the_default() {
+    let entry = "[callers.big]\nissuer = \"test\"\nsubject = \"big\"\nquota = { requests = 10, window = \"10s\", burst = 7 }\n\
+                 [callers.plain]\nissuer = \"test\"\nsubject = \"plain\"\nsources = [\"juzibot\"]\n";
+    let gateway = limited(SLOW, PLENTY, entry).await;
+    let reply = as_caller(&gateway, "big").await;
+    assert_eq!(reply.header("ratelimit-policy"), "\"caller\";q=7;w=7");
+    assert_eq!(reply.header("ratelimit"), "\"caller\";r=6;t=1");
+    for subject in ["plain", "other"] {
+        let reply = as_caller(&gateway, subject).await;
+        assert_eq!(reply.header("ratelimit-policy"), "\"caller\";q=3;w=180", "{subject}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_to_a_caller_tells_its_quota() {
+    let gateway = limited(SLOW, PLENTY, "").await;
+    let reader = Token::with(&json!({"sub": "reader", "scope": "customers:read"})).bearer();
+    let headers = [("authorization", reader.as_str())];
+    let bad = gateway.get_with("/v1/customers?limit=0", &headers).await;
+    bad.problem(400, "invalid_request");
+    assert_eq!(bad.header("ratelimit"), "\"caller\";r=2;t=60");
+    let forbidden = gateway.get_with("/v1/customers?include=raw", &headers).await;
+    forbidden.problem(403, "forbidden");
+    assert_eq!(forbidden.header("ratelimit"), "\"caller\";r=1;t=120");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_is_limited_before_anybody_asks_for_its_token() {
+    let gateway = limited(PLENTY, SLOW, "").await;
+    for _ in 0..3 {
+        gateway
+            .get_with(PATH, &[("authorization", "")])
+            .await
+            .problem(401, "unauthenticated");
+    }
+    for authorization in ["", "Bearer nonsense"] {
+        let reply = gateway.get_with(PATH, &[("authorization", authorization)]).await;
+        reply.problem(429, "rate_limited");
+        assert!((1..=61).contains(&retry_after(&reply)), "{}", retry_after(&reply));
+        assert!(reply.headers.get("ratelimit").is_none(), "it is no caller's quota");
+        assert!(reply.headers.get("www-authenticate").is_none());
+    }
+    // Nor does a good token, or another claimed address, get round it.
+    gateway.get(PATH).await.problem(429, "rate_limited");
+    let forwarded = gateway.get_with(PATH, &[("x-forwarded-for", "198.51.100.7")]).await;
+    forwarded.problem(429, "rate_limited");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_address_it_names_is_limited() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "trusted_proxies = [\"127.0.0.0/8\"]".to_owned(),
+        rate_limit: format!("default = {PLENTY}\nper_address = {SLOW}"),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let from = async |forwarded: &str| gateway.get_with(PATH, &[("x-forwarded-for", forwarded)]).await;
+    for n in 0..3 {
+        // What stands to the left of the proxy's own word is the client's invention.
+        from(&format!("203.0.113.{n}, 198.51.100.7")).await.ok();
+    }
+    from("198.51.100.7").await.problem(429, "rate_limited");
+    from("198.51.100.8").await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_at_once_than_are_held_are_shed() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "max_in_flight = 1".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let wait = Effect::NeverAnswer { applied: false };
+    gateway.fault(Rule::new(Endpoint::JuzibotList, wait)).await;
+    let headers = [("prefer", "wait=2")];
+    let mut held = Box::pin(gateway.get_with(PATH, &headers));
+    tokio::select! {
+        reply = &mut held => panic!("answered at once: {reply:?}"),
+        () = gateway.asked(Endpoint::JuzibotList, 1) => {}
+    }
+    let shed = gateway.get_with("/v1/customers/x", &[("authorization", "")]).await;
+    let problem = shed.problem(503, "overloaded");
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(retry_after(&shed), 1);
+    held.as_mut().await.problem(504, "source_timeout");
+    drop(held);
+    gateway.sandbox.state().clear_faults().await;
+    gateway.get(PATH).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "body_limit = \"1KiB\"".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let body_of = |bytes: usize| {
+        let body = json!({"items": [{"staff_id": "s", "union_id": "o", "content": ""}]}).to_string();
+        body.replace(
+            "\"content\":\"\"",
+            &format!("\"content\":\"{}\"", "x".repeat(bytes - body.len())),
+        )
+    };
+    for path in ["/v1/remarks", "/v1/follow-ups"] {
+        let ask = async |bytes: usize| {
+            let headers = [("content-type", "application/json")];
+            let body = body_of(bytes);
+            assert_eq!(body.len(), bytes);
+            gateway
+                .send(reqwest::Method::POST, path, &headers, Some(body.into_bytes()))
+                .await
+        };
+        ask(1_025).await.problem(413, "payload_too_large");
+        ask(20_000).await.problem(413, "payload_too_large");
+        assert_ne!(ask(1_024).await.status, 413);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_prefers_not_to_wait_is_answered_in_time() {
+    let gateway = Gateway::start().await;
+    for endpoint in [Endpoint::JuzibotList, Endpoint::JuzibotDetail, Endpoint::TanmaDetails] {
+        let wait = Effect::NeverAnswer { applied: false };
+        gateway.fault(Rule::new(endpoint, wait)).await;
+    }
+    for path in [PATH, "/v1/customers/x", "/v1/customers/x?include=raw"] {
+        for (prefer, least) in [("wait=1", 1), ("respond-async, wait=1", 1), ("wait=0", 0)] {
+            let started = Instant::now();
+            let reply = gateway.get_with(path, &[("prefer", prefer)]).await;
+            let took = started.elapsed();
+            let problem = reply.problem(504, "source_timeout");
+            assert_eq!(problem["retryable"], true);
+            // The sources' own timeout is 3 s.
+            let bounds = Duration::from_secs(least)..Duration::from_millis(least * 1_000 + 1_500);
+            assert!(bounds.contains(&took), "{path} {prefer}: {took:?}");
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_preference_does_not_lengthen_the_servers_own_time() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "request_timeout = \"500ms\"".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let wait = Effect::NeverAnswer { applied: false };
+    gateway.fault(Rule::new(Endpoint::JuzibotList, wait)).await;
+    for prefer in ["wait=2", "wait=86400", "wait=soon", "wait=-1", ";;;"] {
+        let started = Instant::now();
+        let reply = gateway.get_with(PATH, &[("prefer", prefer)]).await;
+        reply.problem(504, "source_timeout");
+        assert!(
+            started.elapsed() < Duration::from_millis(1_900),
+            "{prefer}: {:?}",
+            started.elapsed()
+        );
+    }
+    gateway.stop().await;
+}
