@@ -1,1 +1,0 @@
-//! Contract §6: the cache of details.
