@@ -21,7 +21,7 @@ use crate::model::SourceName;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{self, ClientConfig, SourceConfig};
+use crate::upstream::{self, ClientConfig, SourceConfig, Unreadable, origin, shown_origin};
 
 use raw::Raw;
 
@@ -133,10 +133,8 @@ pub enum ConfigError {
         line: usize,
         message: String,
     },
-    #[error("{0}")]
-    Read(Box<config::ConfigError>),
     #[error(transparent)]
-    Source(#[from] upstream::ConfigError),
+    Read(#[from] Unreadable),
     #[error("{key}{origin}: {expected}")]
     Value {
         key: String,
@@ -163,7 +161,7 @@ impl Config {
         let environment = config::Environment::with_prefix(PREFIX)
             .prefix_separator("__")
             .separator("__");
-        Self::from_loaded(&builder.add_source(environment).build().map_err(read)?)
+        Self::from_loaded(&builder.add_source(environment).build().map_err(unread)?)
     }
 
     /// Reads a configuration given as text, without the environment.
@@ -173,10 +171,11 @@ impl Config {
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         check_syntax(Path::new("(text)"), text)?;
         let source = config::File::from_str(text, config::FileFormat::Toml);
-        Self::from_loaded(&config::Config::builder().add_source(source).build().map_err(read)?)
+        Self::from_loaded(&config::Config::builder().add_source(source).build().map_err(unread)?)
     }
 
     fn from_loaded(loaded: &config::Config) -> Result<Self, ConfigError> {
+        let read = |error| Unreadable::new(loaded, "", error);
         let raw: Raw = loaded.clone().try_deserialize().map_err(read)?;
         let checker = Checker { loaded };
         let sources = raw
@@ -186,7 +185,7 @@ impl Config {
                 let name: SourceName = name.parse().map_err(|error: crate::model::InvalidSourceName| {
                     checker.fault(format!("sources.{name}"), &error.to_string())
                 })?;
-                Ok(SourceConfig::read(&name, loaded)?)
+                SourceConfig::read(&name, loaded).map_err(|error| checker.source_fault(error))
             })
             .collect::<Result<Vec<_>, ConfigError>>()?;
         let sources = checker.in_order(sources, &raw.source_order)?;
@@ -253,8 +252,9 @@ fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
     })
 }
 
-fn read(error: config::ConfigError) -> ConfigError {
-    ConfigError::Read(Box::new(error))
+/// What could not be put together at all, before there is anything to look a key up in.
+fn unread(error: config::ConfigError) -> Unreadable {
+    Unreadable::new(&config::Config::default(), "configuration", error)
 }
 
 /// Turns raw values into valid ones, and says where a bad one came from.
@@ -265,12 +265,24 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn fault(&self, key: impl Into<String>, expected: &str) -> ConfigError {
         let key = key.into();
-        let origin = self.loaded.get::<config::Value>(&key).ok();
-        let origin = origin.and_then(|value| value.origin().map(|origin| format!(" (from {origin})")));
         ConfigError::Value {
-            origin: origin.unwrap_or_default(),
+            origin: shown_origin(origin(self.loaded, &key).as_deref()),
             key,
             expected: expected.to_owned(),
+        }
+    }
+
+    fn source_fault(&self, error: upstream::ConfigError) -> ConfigError {
+        match error {
+            upstream::ConfigError::Read(unreadable) => unreadable.into(),
+            upstream::ConfigError::Setting {
+                source_name,
+                key,
+                expected,
+            } => self.fault(format!("sources.{source_name}.{key}"), &expected),
+            upstream::ConfigError::Unknown { source_name, key } => {
+                self.fault(format!("sources.{source_name}.{key}"), "unknown key")
+            }
         }
     }
 

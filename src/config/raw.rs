@@ -10,10 +10,10 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
-use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::{SourceConfig, hidden};
+use crate::upstream::{SourceConfig, hidden, list, word};
 
 /// The shortest secret of an HMAC signature: as long as SHA-256's output (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
@@ -84,6 +84,7 @@ impl Default for Server {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
+    #[serde(deserialize_with = "word")]
     pub default_sources: DefaultSources,
     /// How far clocks may be apart, at most 30 s.
     #[serde(with = "humantime_serde")]
@@ -239,6 +240,7 @@ pub struct Outbound {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub level: String,
+    #[serde(deserialize_with = "word")]
     pub format: LogFormat,
 }
 
@@ -291,27 +293,6 @@ impl Raw {
         table.insert("sources".to_owned(), sources.into());
         toml::to_string_pretty(&table).unwrap_or_default()
     }
-}
-
-/// A list, or in the environment its elements with commas between.
-fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        List(Vec<String>),
-        Text(String),
-    }
-    let parts = match Form::deserialize(deserializer).map_err(|_| D::Error::custom("expected a list of strings"))? {
-        Form::List(parts) => parts,
-        Form::Text(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    };
-    let parse = |part: String| T::deserialize(serde::de::value::StringDeserializer::<D::Error>::new(part));
-    parts.into_iter().map(parse).collect()
 }
 
 fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {

@@ -13,6 +13,7 @@ use url::{Host, Url};
 use crate::model::{Operation, SourceName};
 
 use super::codes::CodeAdditions;
+use super::reading::{Unreadable, list, word};
 use super::{juzibot, tanma};
 
 /// A kind of source, as `kind` spells it.
@@ -80,9 +81,8 @@ pub struct Settings {
 /// A setting of a source that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The reader's own words; they name the key and where it came from.
-    #[error("{0}")]
-    Read(Box<config::ConfigError>),
+    #[error(transparent)]
+    Read(#[from] Unreadable),
     #[error("sources.{source_name}.{key}: {expected}")]
     Setting {
         source_name: SourceName,
@@ -95,13 +95,14 @@ pub enum ConfigError {
 
 #[derive(Debug, Deserialize, Serialize)]
 struct KindOnly {
+    #[serde(deserialize_with = "word")]
     kind: Kind,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Raw {
     base_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     operations: Vec<Operation>,
     #[serde(default = "default_timeout", with = "humantime_serde")]
     timeout: Duration,
@@ -184,14 +185,15 @@ impl Reader<'_> {
     fn section<T: DeserializeOwned>(&self) -> Result<(T, BTreeSet<String>), ConfigError> {
         let mut ignored = BTreeSet::new();
         let key = format!("sources.{}", self.name);
-        let read = |error| ConfigError::Read(Box::new(error));
-        let value: config::Value = self.loaded.get(&key).map_err(read)?;
+        let read = |error| Unreadable::new(self.loaded, &key, error);
+        let value: config::Value = self
+            .loaded
+            .get(&key)
+            .map_err(|error| Unreadable::new(self.loaded, "", error))?;
         let parsed = serde_ignored::deserialize(value, |path| {
             ignored.insert(path.to_string());
         });
-        parsed
-            .map(|parsed| (parsed, ignored))
-            .map_err(|error: config::ConfigError| read(error.extend_with_key(&key)))
+        Ok((parsed.map_err(read)?, ignored))
     }
 }
 

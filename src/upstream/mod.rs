@@ -13,6 +13,7 @@ mod guard;
 mod http;
 pub mod juzibot;
 mod lenient;
+mod reading;
 mod redact;
 pub mod tanma;
 
@@ -32,6 +33,7 @@ pub use codes::{CodeClass, CodeTable};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
 pub use error::{Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
+pub use reading::{Unreadable, list, origin, shown_origin, word};
 
 /// Until when an answer is of use. Every wait for a source is cut by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
