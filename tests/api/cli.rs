@@ -1,1 +1,0 @@
-//! Contract §9: the commands, as processes.
