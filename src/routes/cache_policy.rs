@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use headers::{CacheControl, ETag, HeaderMapExt, IfNoneMatch};
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use serde::Serialize;
 use sfv::{Integer, KeyRef, ListSerializer, StringRef, TokenRef};
 use sha2::{Digest, Sha256};
@@ -48,11 +48,17 @@ pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
     response
 }
 
-/// Whether the caller asks for an answer of now: `Cache-Control: no-cache` (RFC 9111 §5.2.1.4).
+/// Whether the caller asks for an answer of now: `Cache-Control: no-cache` (RFC 9111 §5.2.1.4). Names of directives are
+/// compared without regard to case (§5.2), which the reader of the `headers` crate does not do.
 pub fn freshness(request: &HeaderMap) -> Freshness {
-    match request.typed_get::<CacheControl>() {
-        Some(control) if control.no_cache() => Freshness::Revalidate,
-        _ => Freshness::Cached,
+    let values = request.get_all(CACHE_CONTROL).iter();
+    let mut directives = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    if directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-cache")) {
+        Freshness::Revalidate
+    } else {
+        Freshness::Cached
     }
 }
 
