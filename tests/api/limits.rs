@@ -232,19 +232,23 @@ async fn a_caller_that_prefers_not_to_wait_is_answered_in_time() {
         let wait = Effect::NeverAnswer { applied: false };
         gateway.fault(Rule::new(endpoint, wait)).await;
     }
-    for path in [PATH, "/v1/customers/x", "/v1/customers/x?include=raw"] {
-        for (prefer, least) in [("wait=1", 1), ("respond-async, wait=1", 1), ("wait=0", 0)] {
-            let started = Instant::now();
-            let reply = gateway.get_with(path, &[("prefer", prefer)]).await;
-            let took = started.elapsed();
-            let problem = reply.problem(504, "source_timeout");
-            assert_eq!(problem["retryable"], true);
-            // The sources' own timeout is 3 s.
-            let bounds = Duration::from_secs(least)..Duration::from_millis(least * 1_000 + 1_500);
-            assert!(bounds.contains(&took), "{path} {prefer}: {took:?}");
-        }
-    }
-    gateway.stop().await;
+    let paths = [PATH, "/v1/customers/x", "/v1/customers/x?include=raw"];
+    let preferences = [("wait=1", 1), ("respond-async, wait=1", 1), ("wait=0", 0)];
+    let asked = paths
+        .iter()
+        .flat_map(|path| preferences.map(|preference| (path, preference)));
+    let gateway = &gateway;
+    let answered = asked.map(async |(path, (prefer, least))| {
+        let started = Instant::now();
+        let reply = gateway.get_with(path, &[("prefer", prefer)]).await;
+        let took = started.elapsed();
+        let problem = reply.problem(504, "source_timeout");
+        assert_eq!(problem["retryable"], true);
+        // The sources' own timeout is 3 s.
+        let bounds = Duration::from_secs(least)..Duration::from_millis(least * 1_000 + 1_500);
+        assert!(bounds.contains(&took), "{path} {prefer}: {took:?}");
+    });
+    futures_util::future::join_all(answered).await;
 }
 
 #[tokio::test]
