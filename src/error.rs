@@ -15,9 +15,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::from_u16(self.status)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            .into_response();
+        let mut response =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response();
         response.extensions_mut().insert(Box::new(self));
         response
     }
@@ -42,11 +41,7 @@ pub fn render(mut response: Response, request_id: &str) -> Response {
     if let Some(after) = problem.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(after).max(1)));
     }
-    if let Some(challenge) = problem
-        .challenge
-        .as_deref()
-        .and_then(|text| HeaderValue::from_str(text).ok())
-    {
+    if let Some(challenge) = problem.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     *response.body_mut() = Body::from(body);

@@ -28,17 +28,8 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
         .title("scrm-gateway")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(include_str!("openapi.md")))
-        .contact(Some(
-            ContactBuilder::new()
-                .name(Some("The operators of this gateway"))
-                .build(),
-        ))
-        .license(Some(
-            LicenseBuilder::new()
-                .name("MIT OR Apache-2.0")
-                .identifier(Some("MIT OR Apache-2.0"))
-                .build(),
-        ))
+        .contact(Some(ContactBuilder::new().name(Some("The operators of this gateway")).build()))
+        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
         .build();
     let address = public_url.map_or_else(|| "/".to_owned(), |url| url.as_str().trim_end_matches('/').to_owned());
     document.servers = Some(vec![Server::new(address)]);
@@ -111,10 +102,7 @@ fn complete(operation: &mut Operation) {
         }
     }
     for status in statuses(operation) {
-        operation
-            .responses
-            .responses
-            .insert(status.to_string(), RefOr::T(problem_response(operation, status)));
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem_response(operation, status)));
     }
 }
 
@@ -160,14 +148,9 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
         ProblemCode::SourceRateLimited | ProblemCode::SourceUnavailable => asks_sources(operation),
         _ => true,
     };
-    let rows: Vec<&ProblemKind> = CATALOGUE
-        .iter()
-        .filter(|row| row.status == status && possible(row.code))
-        .collect();
-    let description: Vec<String> = rows
-        .iter()
-        .map(|row| format!("`{}`: {}", row.code.as_str(), row.description))
-        .collect();
+    let rows: Vec<&ProblemKind> = CATALOGUE.iter().filter(|row| row.status == status && possible(row.code)).collect();
+    let description: Vec<String> =
+        rows.iter().map(|row| format!("`{}`: {}", row.code.as_str(), row.description)).collect();
     let mut content = Content::new(Some(Ref::from_schema_name("Problem")));
     content.examples = rows
         .iter()
@@ -177,10 +160,8 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
             (name.to_owned(), RefOr::Ref(Ref::new(place)))
         })
         .collect();
-    let mut response = ResponseBuilder::new()
-        .description(description.join("\n\n"))
-        .content(PROBLEM_JSON, content)
-        .build();
+    let mut response =
+        ResponseBuilder::new().description(description.join("\n\n")).content(PROBLEM_JSON, content).build();
     headers(&mut response, &["x-request-id"]);
     match status {
         401 | 403 => headers(&mut response, &["www-authenticate"]),
@@ -194,21 +175,12 @@ fn problem_response(operation: &Operation, status: u16) -> Response {
 fn add_examples(document: &mut OpenApi) {
     let items = document.paths.paths.values();
     let operations = items.flat_map(|item| [&item.get, &item.post]).flatten();
-    let statuses: BTreeSet<String> = operations
-        .flat_map(|operation| operation.responses.responses.keys().cloned())
-        .collect();
+    let statuses: BTreeSet<String> =
+        operations.flat_map(|operation| operation.responses.responses.keys().cloned()).collect();
     let components = document.components.get_or_insert_default();
-    for row in CATALOGUE
-        .iter()
-        .filter(|row| statuses.contains(&row.status.to_string()))
-    {
-        let example = ExampleBuilder::new()
-            .summary(row.title)
-            .value(Some(example(row)))
-            .build();
-        components
-            .examples
-            .insert(row.code.as_str().to_owned(), RefOr::T(example));
+    for row in CATALOGUE.iter().filter(|row| statuses.contains(&row.status.to_string())) {
+        let example = ExampleBuilder::new().summary(row.title).value(Some(example(row))).build();
+        components.examples.insert(row.code.as_str().to_owned(), RefOr::T(example));
     }
 }
 
@@ -231,14 +203,8 @@ fn headers(response: &mut Response, names: &[&str]) {
     for name in names {
         let (kind, description) = match *name {
             "retry-after" => (Type::Integer, "Whole seconds, at least 1."),
-            "ratelimit" => (
-                Type::String,
-                "What is left of the caller's quota, such as `\"caller\";r=93;t=1`.",
-            ),
-            "ratelimit-policy" => (
-                Type::String,
-                "The caller's quota: the burst and the seconds in which it refills.",
-            ),
+            "ratelimit" => (Type::String, "What is left of the caller's quota, such as `\"caller\";r=93;t=1`."),
+            "ratelimit-policy" => (Type::String, "The caller's quota: the burst and the seconds in which it refills."),
             "www-authenticate" => (Type::String, "The challenge (RFC 6750 §3)."),
             _ => (Type::String, "The id under which the request stands in the log."),
         };

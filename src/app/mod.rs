@@ -101,12 +101,7 @@ pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     let drain = config.server.drain_timeout;
     let task = tokio::spawn(run(app, listener, admin_listener, drain, stop.clone()));
     tracing::info!(%address, %admin_address, "serving");
-    Ok(Gateway {
-        address,
-        admin_address,
-        stop,
-        task,
-    })
+    Ok(Gateway { address, admin_address, stop, task })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -134,11 +129,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     });
     // The admin port outlives the public one, so that probes see the drain.
     let admin_stop = CancellationToken::new();
-    let ending = serve::Ending {
-        stop: admin_stop.clone(),
-        drain: ADMIN_DRAIN,
-        closing: CancellationToken::new(),
-    };
+    let ending = serve::Ending { stop: admin_stop.clone(), drain: ADMIN_DRAIN, closing: CancellationToken::new() };
     let admin = tokio::spawn(serve::serve(admin, app.admin, ending));
     let readiness = app.readiness.clone();
     let announced = stop.clone();
@@ -146,11 +137,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
         announced.cancelled().await;
         readiness.set(false);
     });
-    let ending = serve::Ending {
-        stop,
-        drain,
-        closing: app.closing,
-    };
+    let ending = serve::Ending { stop, drain, closing: app.closing };
     serve::serve(public, app.public, ending).await;
     announce.abort();
     sweeper.abort();
@@ -171,10 +158,7 @@ impl App {
         let services = services(config, Sources::new(sources), &closing)?;
         let idempotency = services.idempotency.clone();
         let overrides = config.callers.iter().filter_map(|caller| {
-            let id = CallerId {
-                issuer: caller.issuer.as_str().into(),
-                subject: caller.subject.as_str().into(),
-            };
+            let id = CallerId { issuer: caller.issuer.as_str().into(), subject: caller.subject.as_str().into() };
             Some((id, caller.quota?))
         });
         let server = &config.server;
@@ -185,10 +169,7 @@ impl App {
                 quota: config.rate_limit.per_address,
                 trusted_proxies: server.trusted_proxies.clone(),
             }),
-            timeouts: Timeouts {
-                request: server.request_timeout,
-                batch: server.batch_timeout,
-            },
+            timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,
             body_limit: server.body_limit,
             cors_origins: config.cors_origins.clone(),
@@ -218,28 +199,14 @@ fn services(config: &Config, sources: Sources, closing: &CancellationToken) -> R
     } else {
         Cursors::new(&config.cursor_secrets, config.cursor_lifetime)?
     };
-    let details = Details::new(
-        config.cache_max_bytes,
-        config.cache_windows,
-        config.server.request_timeout,
-    );
-    let lists = Lists {
-        sources: sources.clone(),
-        cursors: Arc::new(cursors),
-    };
+    let details = Details::new(config.cache_max_bytes, config.cache_windows, config.server.request_timeout);
+    let lists = Lists { sources: sources.clone(), cursors: Arc::new(cursors) };
     let server = &config.server;
     Ok(Services {
-        customers: Customers {
-            sources: sources.clone(),
-            details: details.clone(),
-            merge_grace: server.merge_grace,
-        },
+        customers: Customers { sources: sources.clone(), details: details.clone(), merge_grace: server.merge_grace },
         walks: Walks::new(lists.clone(), server.streams, server.request_timeout, closing.clone()),
         lists,
-        batches: Batches {
-            sources: sources.clone(),
-            details,
-        },
+        batches: Batches { sources: sources.clone(), details },
         sources,
         idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
     })

@@ -58,10 +58,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, ending: Ending)
     drop(listener);
     let mut draining = std::pin::pin!(connections.shutdown());
     let farewell = FAREWELL.min(ending.drain / 2);
-    if tokio::time::timeout(ending.drain.saturating_sub(farewell), &mut draining)
-        .await
-        .is_ok()
-    {
+    if tokio::time::timeout(ending.drain.saturating_sub(farewell), &mut draining).await.is_ok() {
         return;
     }
     ending.closing.cancel();

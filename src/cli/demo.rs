@@ -35,11 +35,7 @@ const TOKEN_TTL: Duration = Duration::from_hours(12);
 pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     telemetry::init(&args.log, false, Output::Stderr)?;
     let stop = stop_signal()?;
-    let mut options = sandbox::Options {
-        customers: args.customers,
-        seed: args.seed,
-        ..sandbox::Options::default()
-    };
+    let mut options = sandbox::Options { customers: args.customers, seed: args.seed, ..sandbox::Options::default() };
     options.juzibot.token = random_secret().into();
     options.tanma.app_key = random_secret().into();
     let rules = (options.juzibot.clone(), options.tanma.clone());

@@ -22,11 +22,7 @@ use crate::telemetry::{self, InvalidLevel, Output};
 const EXIT_CONFIGURATION: u8 = 78;
 
 #[derive(Debug, Parser)]
-#[command(
-    name = "scrm-gateway",
-    version,
-    about = "One clean REST contract in front of two customer APIs"
-)]
+#[command(name = "scrm-gateway", version, about = "One clean REST contract in front of two customer APIs")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

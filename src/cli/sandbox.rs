@@ -33,12 +33,7 @@ pub(super) struct SandboxArgs {
     #[arg(long, default_value = "sandbox_app")]
     app_id: String,
     /// The key that the simulated Tanma checks signatures with.
-    #[arg(
-        long,
-        default_value = "sandbox-app-key",
-        env = "SANDBOX_APP_KEY",
-        hide_env_values = true
-    )]
+    #[arg(long, default_value = "sandbox-app-key", env = "SANDBOX_APP_KEY", hide_env_values = true)]
     app_key: String,
 }
 

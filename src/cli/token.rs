@@ -58,14 +58,7 @@ struct Claims<'a> {
 pub(super) fn run(args: &TokenArgs) -> Result<(), CliError> {
     let config = args.config.load()?;
     let sources = Some(args.sources.as_slice()).filter(|sources| !sources.is_empty());
-    say(&sign(
-        &config,
-        args.issuer.as_deref(),
-        &args.sub,
-        &args.scope,
-        sources,
-        args.ttl,
-    )?)
+    say(&sign(&config, args.issuer.as_deref(), &args.sub, &args.scope, sources, args.ttl)?)
 }
 
 /// Signs a token with the first secret of an issuer.
@@ -80,30 +73,17 @@ pub(super) fn sign(
     let (issuer, secret) = signer(config, issuer)?;
     let now = Timestamp::now().as_second();
     let exp = now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-    let claims = Claims {
-        iss: &issuer.issuer,
-        aud: &issuer.audience,
-        sub,
-        scope,
-        sources,
-        iat: now,
-        exp,
-    };
+    let claims = Claims { iss: &issuer.issuer, aud: &issuer.audience, sub, scope, sources, iat: now, exp };
     let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
     encode(&Header::new(issuer.algorithms[0]), &claims, &key).map_err(|_| TokenError::Signing)
 }
 
 fn signer<'a>(config: &'a Config, name: Option<&str>) -> Result<(&'a Issuer, &'a SecretString), TokenError> {
     let wanted = |issuer: &&Issuer| name.is_none_or(|name| issuer.name == name);
-    let mut signers = config
-        .auth
-        .issuers
-        .iter()
-        .filter(wanted)
-        .filter_map(|issuer| match &issuer.keys {
-            IssuerKeys::Secrets(secrets) => Some((issuer, secrets.first()?)),
-            IssuerKeys::PublicKey(_) => None,
-        });
+    let mut signers = config.auth.issuers.iter().filter(wanted).filter_map(|issuer| match &issuer.keys {
+        IssuerKeys::Secrets(secrets) => Some((issuer, secrets.first()?)),
+        IssuerKeys::PublicKey(_) => None,
+    });
     match (signers.next(), signers.next()) {
         (Some(one), None) => Ok(one),
         (Some(_), Some(_)) => Err(TokenError::Ambiguous),

@@ -128,19 +128,11 @@ pub enum ConfigError {
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
     #[error("{}, line {line}: {message}", path.display())]
-    Syntax {
-        path: PathBuf,
-        line: usize,
-        message: String,
-    },
+    Syntax { path: PathBuf, line: usize, message: String },
     #[error(transparent)]
     Read(#[from] Unreadable),
     #[error("{key}{origin}: {expected}")]
-    Value {
-        key: String,
-        origin: String,
-        expected: String,
-    },
+    Value { key: String, origin: String, expected: String },
 }
 
 impl Config {
@@ -151,16 +143,12 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(path) = path {
-            let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File {
-                path: path.to_owned(),
-                error,
-            })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
             check_syntax(path, &text)?;
             builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml));
         }
-        let environment = config::Environment::with_prefix(PREFIX)
-            .prefix_separator("__")
-            .separator("__");
+        let environment = config::Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
         Self::from_loaded(&builder.add_source(environment).build().map_err(unread)?)
     }
 
@@ -226,10 +214,7 @@ impl Config {
                 not_found: raw.cache.not_found,
             },
             client: checker.client(&raw.outbound)?,
-            log: Log {
-                level: raw.log.level,
-                json: raw.log.format == raw::LogFormat::Json,
-            },
+            log: Log { level: raw.log.level, json: raw.log.format == raw::LogFormat::Json },
             docs_enabled: raw.docs.enabled,
             cors_origins: checker.origins(&raw.cors.origins)?,
             shown,
@@ -242,14 +227,8 @@ fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
     let Err(error) = text.parse::<toml::Table>() else {
         return Ok(());
     };
-    let line = error
-        .span()
-        .map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-    Err(ConfigError::Syntax {
-        path: path.to_owned(),
-        line,
-        message: error.message().to_owned(),
-    })
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+    Err(ConfigError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() })
 }
 
 /// What could not be put together at all, before there is anything to look a key up in.
@@ -275,11 +254,9 @@ impl Checker<'_> {
     fn source_fault(&self, error: upstream::ConfigError) -> ConfigError {
         match error {
             upstream::ConfigError::Read(unreadable) => unreadable.into(),
-            upstream::ConfigError::Setting {
-                source_name,
-                key,
-                expected,
-            } => self.fault(format!("sources.{source_name}.{key}"), &expected),
+            upstream::ConfigError::Setting { source_name, key, expected } => {
+                self.fault(format!("sources.{source_name}.{key}"), &expected)
+            }
             upstream::ConfigError::Unknown { source_name, key } => {
                 self.fault(format!("sources.{source_name}.{key}"), "unknown key")
             }
@@ -290,10 +267,8 @@ impl Checker<'_> {
         if order.is_empty() {
             return Ok(sources);
         }
-        let mut by_name: BTreeMap<String, SourceConfig> = sources
-            .into_iter()
-            .map(|source| (source.name.as_str().to_owned(), source))
-            .collect();
+        let mut by_name: BTreeMap<String, SourceConfig> =
+            sources.into_iter().map(|source| (source.name.as_str().to_owned(), source)).collect();
         let mut sorted = Vec::with_capacity(by_name.len());
         for name in order {
             let source = by_name.remove(name);
@@ -306,10 +281,9 @@ impl Checker<'_> {
     }
 
     fn server(&self, raw: &raw::Server) -> Result<Server, ConfigError> {
-        for (key, duration) in [
-            ("server.request_timeout", raw.request_timeout),
-            ("server.batch_timeout", raw.batch_timeout),
-        ] {
+        for (key, duration) in
+            [("server.request_timeout", raw.request_timeout), ("server.batch_timeout", raw.batch_timeout)]
+        {
             if duration.is_zero() {
                 return Err(self.fault(key, "expected a duration longer than 0, such as \"10s\""));
             }
@@ -319,15 +293,9 @@ impl Checker<'_> {
             return Err(self.fault("server.max_in_flight", "expected a number of at least 1"));
         }
         let public_url = raw.public_url.as_deref().map(|text| {
-            Url::parse(text)
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https"))
-                .ok_or_else(|| {
-                    self.fault(
-                        "server.public_url",
-                        "expected an absolute URL, such as \"https://gateway.example/scrm\"",
-                    )
-                })
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
+                self.fault("server.public_url", "expected an absolute URL, such as \"https://gateway.example/scrm\"")
+            })
         });
         Ok(Server {
             listen: raw.listen,
@@ -340,10 +308,7 @@ impl Checker<'_> {
             body_limit,
             trusted_proxies: raw.trusted_proxies.clone(),
             max_in_flight: raw.max_in_flight,
-            streams: StreamLimits {
-                total: raw.max_streams,
-                per_caller: raw.max_streams_per_caller,
-            },
+            streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
         })
     }
 
@@ -369,10 +334,7 @@ impl Checker<'_> {
         };
         let fits = match &keys {
             IssuerKeys::Secrets(secrets) => {
-                if secrets
-                    .iter()
-                    .any(|secret| secret.expose_secret().len() < raw::MIN_JWT_SECRET_BYTES)
-                {
+                if secrets.iter().any(|secret| secret.expose_secret().len() < raw::MIN_JWT_SECRET_BYTES) {
                     let expected = "expected a secret of 32 bytes or more (RFC 7518 §3.2)";
                     return Err(self.fault(key("secret"), expected));
                 }
@@ -401,65 +363,42 @@ impl Checker<'_> {
         sources: &[SourceConfig],
     ) -> Result<CallerConfig, ConfigError> {
         let issuer = issuers.iter().find(|issuer| issuer.name == raw.issuer).ok_or_else(|| {
-            self.fault(
-                format!("callers.{name}.issuer"),
-                "expected the name of an issuer under auth.issuers",
-            )
+            self.fault(format!("callers.{name}.issuer"), "expected the name of an issuer under auth.issuers")
         })?;
         let visible = raw.sources.as_ref().map(|names| {
             let known = |name: &String| sources.iter().find(|source| source.name.as_str() == name);
-            names
-                .iter()
-                .map(|name| known(name).map(|source| source.name.clone()))
-                .collect::<Option<Vec<_>>>()
+            names.iter().map(|name| known(name).map(|source| source.name.clone())).collect::<Option<Vec<_>>>()
         });
         let visible = match visible {
             Some(None) => return Err(self.fault(format!("callers.{name}.sources"), "names a source that is not there")),
             Some(Some(names)) => Some(names),
             None => None,
         };
-        let quota = raw
-            .quota
-            .map(|quota| self.quota(&format!("callers.{name}.quota"), quota))
-            .transpose()?;
-        Ok(CallerConfig {
-            issuer: issuer.issuer.clone(),
-            subject: raw.subject.clone(),
-            sources: visible,
-            quota,
-        })
+        let quota = raw.quota.map(|quota| self.quota(&format!("callers.{name}.quota"), quota)).transpose()?;
+        Ok(CallerConfig { issuer: issuer.issuer.clone(), subject: raw.subject.clone(), sources: visible, quota })
     }
 
     fn quota(&self, key: &str, raw: raw::Quota) -> Result<QuotaConfig, ConfigError> {
         let requests = NonZeroU32::new(raw.requests);
         let burst = raw.burst.map_or(requests, NonZeroU32::new);
         match (requests, burst) {
-            (Some(requests), Some(burst)) if !raw.window.is_zero() => Ok(QuotaConfig {
-                requests,
-                window: raw.window,
-                burst,
-            }),
+            (Some(requests), Some(burst)) if !raw.window.is_zero() => {
+                Ok(QuotaConfig { requests, window: raw.window, burst })
+            }
             _ => Err(self.fault(key, "expected requests, window and burst above 0")),
         }
     }
 
     fn at_most(&self, key: &str, value: Duration, most: Duration) -> Result<Duration, ConfigError> {
-        if value <= most {
-            Ok(value)
-        } else {
-            Err(self.fault(key, &format!("expected at most {}s", most.as_secs())))
-        }
+        if value <= most { Ok(value) } else { Err(self.fault(key, &format!("expected at most {}s", most.as_secs()))) }
     }
 
     /// A file of secrets, one a line.
     fn secrets(&self, key: &str, path: &Path) -> Result<Vec<SecretString>, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| self.fault(key, &format!("{} cannot be read: {error}", path.display())))?;
-        let secrets: Vec<SecretString> = text
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(|line| line.to_owned().into())
-            .collect();
+        let secrets: Vec<SecretString> =
+            text.lines().filter(|line| !line.is_empty()).map(|line| line.to_owned().into()).collect();
         if secrets.is_empty() {
             return Err(self.fault(key, &format!("{} holds no secret", path.display())));
         }
@@ -471,10 +410,7 @@ impl Checker<'_> {
         let secrets = self.secrets("cursor.key_file", path)?;
         let shortest = crate::service::cursor::MIN_SECRET_BYTES;
         if secrets.iter().any(|secret| secret.expose_secret().len() < shortest) {
-            return Err(self.fault(
-                "cursor.key_file",
-                &format!("expected {shortest} bytes or more on each line"),
-            ));
+            return Err(self.fault("cursor.key_file", &format!("expected {shortest} bytes or more on each line")));
         }
         Ok(secrets)
     }
@@ -482,9 +418,7 @@ impl Checker<'_> {
     /// Exact origins: scheme, host and port as browsers send them.
     fn origins(&self, raw: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {
         let origin = |text: &String| {
-            let url = Url::parse(text)
-                .ok()
-                .filter(|url| url.origin().ascii_serialization() == *text);
+            let url = Url::parse(text).ok().filter(|url| url.origin().ascii_serialization() == *text);
             url.and_then(|_| HeaderValue::from_str(text).ok())
         };
         let parsed = raw.iter().map(origin).collect::<Option<Vec<_>>>();
@@ -497,9 +431,6 @@ impl Checker<'_> {
             Url::parse(&proxy)
                 .map_err(|_| self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""))
         });
-        Ok(ClientConfig {
-            proxy: proxy.transpose()?,
-            ca_file: text(&raw.ca_file).map(PathBuf::from),
-        })
+        Ok(ClientConfig { proxy: proxy.transpose()?, ca_file: text(&raw.ca_file).map(PathBuf::from) })
     }
 }

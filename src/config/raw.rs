@@ -94,11 +94,7 @@ pub struct Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self {
-            default_sources: DefaultSources::All,
-            leeway: Duration::from_secs(30),
-            issuers: BTreeMap::new(),
-        }
+        Self { default_sources: DefaultSources::All, leeway: Duration::from_secs(30), issuers: BTreeMap::new() }
     }
 }
 
@@ -155,16 +151,8 @@ pub struct RateLimit {
 impl Default for RateLimit {
     fn default() -> Self {
         Self {
-            default: Quota {
-                requests: 600,
-                window: Duration::from_mins(1),
-                burst: Some(100),
-            },
-            per_address: Quota {
-                requests: 6000,
-                window: Duration::from_mins(1),
-                burst: None,
-            },
+            default: Quota { requests: 600, window: Duration::from_mins(1), burst: Some(100) },
+            per_address: Quota { requests: 6000, window: Duration::from_mins(1), burst: None },
         }
     }
 }
@@ -179,10 +167,7 @@ pub struct Cursor {
 
 impl Default for Cursor {
     fn default() -> Self {
-        Self {
-            key_file: None,
-            lifetime: Duration::from_hours(1),
-        }
+        Self { key_file: None, lifetime: Duration::from_hours(1) }
     }
 }
 
@@ -196,10 +181,7 @@ pub struct Idempotency {
 
 impl Default for Idempotency {
     fn default() -> Self {
-        Self {
-            retention: Duration::from_hours(24),
-            max_bytes: ByteSize::mib(64),
-        }
+        Self { retention: Duration::from_hours(24), max_bytes: ByteSize::mib(64) }
     }
 }
 
@@ -246,10 +228,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Json,
-        }
+        Self { level: "info".to_owned(), format: LogFormat::Json }
     }
 }
 
@@ -283,12 +262,7 @@ impl Raw {
     /// What is in force, as TOML, secrets hidden.
     pub fn shown(&self, sources: &[SourceConfig]) -> String {
         let mut table = toml::Table::try_from(self).unwrap_or_default();
-        let shown = |source: &SourceConfig| {
-            (
-                source.name.as_str().to_owned(),
-                toml::Value::Table(source.shown.clone()),
-            )
-        };
+        let shown = |source: &SourceConfig| (source.name.as_str().to_owned(), toml::Value::Table(source.shown.clone()));
         let sources: toml::Table = sources.iter().map(shown).collect();
         table.insert("sources".to_owned(), sources.into());
         toml::to_string_pretty(&table).unwrap_or_default()

@@ -30,12 +30,9 @@ pub struct AddressLimit(Arc<GovernorConfig<ClientAddress, NoOpMiddleware>>);
 
 impl AddressLimit {
     pub fn new(config: AddressLimitConfig) -> Self {
-        let mut builder = GovernorConfigBuilder::default().key_extractor(ClientAddress {
-            trusted: config.trusted_proxies.into(),
-        });
-        builder
-            .period(config.quota.period())
-            .burst_size(config.quota.burst.get());
+        let mut builder =
+            GovernorConfigBuilder::default().key_extractor(ClientAddress { trusted: config.trusted_proxies.into() });
+        builder.period(config.quota.period()).burst_size(config.quota.burst.get());
         Self(Arc::new(builder.finish().expect("period and burst are above 0")))
     }
 
@@ -69,10 +66,7 @@ impl KeyExtractor for ClientAddress {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
-        let peer = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .ok_or(GovernorError::UnableToExtractKey)?;
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or(GovernorError::UnableToExtractKey)?;
         Ok(network(self.client(peer.0.ip().to_canonical(), request.headers())))
     }
 }
@@ -81,11 +75,8 @@ impl ClientAddress {
     /// Walks from the peer leftwards through what proxies appended, as long as the one who says it is trusted.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let told: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let told: Vec<&str> =
+            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
         for hop in told.iter().flat_map(|value| value.split(',')).rev() {
             if !self.trusts(client) {
                 break;
@@ -105,9 +96,7 @@ impl ClientAddress {
 /// An address, with or without a port.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
-    let address = hop
-        .parse::<IpAddr>()
-        .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
+    let address = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
@@ -126,13 +115,9 @@ mod tests {
     use super::*;
 
     fn key(peer: &str, forwarded: &[&str]) -> String {
-        let extractor = ClientAddress {
-            trusted: ["10.0.0.0/8".parse().unwrap()].into(),
-        };
+        let extractor = ClientAddress { trusted: ["10.0.0.0/8".parse().unwrap()].into() };
         let mut request = Request::new(());
-        request
-            .extensions_mut()
-            .insert(ConnectInfo::<SocketAddr>(SocketAddr::new(peer.parse().unwrap(), 1)));
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>(SocketAddr::new(peer.parse().unwrap(), 1)));
         for value in forwarded {
             request.headers_mut().append("x-forwarded-for", value.parse().unwrap());
         }

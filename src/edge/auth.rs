@@ -69,10 +69,7 @@ impl Authenticator {
     /// # Errors
     /// A public key that is none, or not of the kind its algorithms need.
     pub fn new(auth: &Auth, callers: Vec<CallerConfig>, sources: Vec<SourceName>) -> Result<Self, AuthError> {
-        let verifiers = auth
-            .issuers
-            .iter()
-            .map(|issuer| Verifier::new(issuer, auth.leeway.as_secs()));
+        let verifiers = auth.issuers.iter().map(|issuer| Verifier::new(issuer, auth.leeway.as_secs()));
         Ok(Self {
             issuers: verifiers.collect::<Result<_, _>>()?,
             callers,
@@ -119,20 +116,14 @@ impl Authenticator {
     }
 
     fn caller(&self, issuer: &str, claims: Claims) -> Caller {
-        let id = CallerId {
-            issuer: issuer.into(),
-            subject: claims.sub.into(),
-        };
+        let id = CallerId { issuer: issuer.into(), subject: claims.sub.into() };
         let mut scopes: BTreeSet<String> = words(claims.scope.as_deref()).collect();
         match claims.scp {
             Some(OneOrMore::One(text)) => scopes.extend(words(Some(&text))),
             Some(OneOrMore::More(list)) => scopes.extend(list),
             None => {}
         }
-        let entry = self
-            .callers
-            .iter()
-            .find(|entry| *entry.issuer == *id.issuer && *entry.subject == *id.subject);
+        let entry = self.callers.iter().find(|entry| *entry.issuer == *id.issuer && *entry.subject == *id.subject);
         let configured = entry.and_then(|entry| entry.sources.as_deref());
         let claimed = claims.sources.as_deref();
         let sees = |source: &&SourceName| match (claimed, configured) {
@@ -154,14 +145,13 @@ fn words(text: Option<&str>) -> impl Iterator<Item = String> {
 impl Verifier {
     fn new(issuer: &Issuer, leeway_seconds: u64) -> Result<Self, AuthError> {
         let keys = match &issuer.keys {
-            IssuerKeys::Secrets(secrets) => secrets
-                .iter()
-                .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes()))
-                .collect(),
-            IssuerKeys::PublicKey(pem) => vec![public_key(pem, &issuer.algorithms).map_err(|reason| AuthError {
-                issuer: issuer.name.clone(),
-                reason,
-            })?],
+            IssuerKeys::Secrets(secrets) => {
+                secrets.iter().map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())).collect()
+            }
+            IssuerKeys::PublicKey(pem) => vec![
+                public_key(pem, &issuer.algorithms)
+                    .map_err(|reason| AuthError { issuer: issuer.name.clone(), reason })?,
+            ],
         };
         // The list comes from the configuration, never from the token.
         let mut validation = Validation::new(issuer.algorithms[0]);
@@ -172,11 +162,7 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = leeway_seconds;
-        Ok(Self {
-            issuer: issuer.issuer.clone(),
-            keys,
-            validation,
-        })
+        Ok(Self { issuer: issuer.issuer.clone(), keys, validation })
     }
 
     fn check(&self, token: &str, algorithm: Algorithm) -> Result<Claims, &'static str> {
@@ -252,18 +238,13 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     // Another scheme is no bearer token, not a bad one: its challenge has no error (RFC 6750 §3.1).
     let Some(value) = value.filter(|value| more.is_some() || names_bearer(value)) else {
         let problem = Problem::new(ProblemCode::Unauthenticated, "a bearer token is required");
-        return Err(Problem {
-            challenge: Some("Bearer realm=\"scrm-gateway\"".to_owned()),
-            ..problem
-        });
+        return Err(Problem { challenge: Some("Bearer realm=\"scrm-gateway\"".to_owned()), ..problem });
     };
     let token = value.to_str().ok().and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    token
-        .filter(|_| more.is_none())
-        .ok_or_else(|| invalid("expected one Authorization header: Bearer and a token"))
+    token.filter(|_| more.is_none()).ok_or_else(|| invalid("expected one Authorization header: Bearer and a token"))
 }
 
 fn names_bearer(value: &HeaderValue) -> bool {
@@ -273,8 +254,5 @@ fn names_bearer(value: &HeaderValue) -> bool {
 
 fn invalid(why: &str) -> Problem {
     let challenge = format!("Bearer realm=\"scrm-gateway\", error=\"invalid_token\", error_description=\"{why}\"");
-    Problem {
-        challenge: Some(challenge),
-        ..Problem::new(ProblemCode::Unauthenticated, why)
-    }
+    Problem { challenge: Some(challenge), ..Problem::new(ProblemCode::Unauthenticated, why) }
 }

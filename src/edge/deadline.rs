@@ -20,11 +20,7 @@ pub struct Timeouts {
 }
 
 pub(super) async fn set(State(timeouts): State<Timeouts>, mut request: Request, next: Next) -> Response {
-    let own = if *request.method() == Method::POST {
-        timeouts.batch
-    } else {
-        timeouts.request
-    };
+    let own = if *request.method() == Method::POST { timeouts.batch } else { timeouts.request };
     let allowed = own.min(preferred_wait(request.headers()).unwrap_or(own));
     request.extensions_mut().insert(Deadline(Instant::now() + allowed));
     next.run(request).await

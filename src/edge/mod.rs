@@ -67,10 +67,7 @@ impl Edge {
         let mut router = router
             .fallback(|| async { Problem::new(ProblemCode::NotFound, "no such route") })
             .method_not_allowed_fallback(|| async {
-                Problem::new(
-                    ProblemCode::MethodNotAllowed,
-                    "the Allow header lists the route's methods",
-                )
+                Problem::new(ProblemCode::MethodNotAllowed, "the Allow header lists the route's methods")
             })
             .layer(
                 ServiceBuilder::new()
@@ -78,10 +75,7 @@ impl Edge {
                     // or costs a signature check.
                     .layer(self.address_limit.layer())
                     // More than this at once is refused rather than queued.
-                    .layer(from_fn_with_state(
-                        overload::Slots::new(self.max_in_flight),
-                        overload::shed,
-                    ))
+                    .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed))
                     // A stream is left alone: its lines are to go out as they come.
                     .layer(CompressionLayer::new().compress_when(
                         DefaultPredicate::new().and(NotForContentType::const_new("application/x-ndjson")),
@@ -97,11 +91,8 @@ impl Edge {
                 .layer(from_fn(request::identify))
                 // A panic is one 500, not a dropped connection.
                 .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
-                    Problem::new(
-                        ProblemCode::Internal,
-                        "a fault of the gateway; its log has more under the request id",
-                    )
-                    .into_response()
+                    Problem::new(ProblemCode::Internal, "a fault of the gateway; its log has more under the request id")
+                        .into_response()
                 })),
         )
     }

@@ -21,12 +21,9 @@ impl Slots {
 
 pub(super) async fn shed(State(slots): State<Slots>, request: Request, next: Next) -> Response {
     let Ok(_slot) = slots.0.try_acquire() else {
-        return Problem::new(
-            ProblemCode::Overloaded,
-            "more requests are in flight than the gateway holds",
-        )
-        .with_retry_after(Duration::from_secs(1))
-        .into_response();
+        return Problem::new(ProblemCode::Overloaded, "more requests are in flight than the gateway holds")
+            .with_retry_after(Duration::from_secs(1))
+            .into_response();
     };
     next.run(request).await
 }

@@ -22,11 +22,7 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
     let (caller, deadline) = (caller.clone(), *deadline);
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
-            request.extensions_mut().insert(RequestContext {
-                caller,
-                deadline,
-                quota: quota.clone(),
-            });
+            request.extensions_mut().insert(RequestContext { caller, deadline, quota: quota.clone() });
             let response = next.run(request).await;
             with_headers(response, &quota.last())
         }
@@ -42,10 +38,7 @@ fn with_headers(mut response: Response, charge: &Charge) -> Response {
         ("q", u64::from(charge.config.burst.get())),
         ("w", ceil_seconds(charge.config.period() * charge.config.burst.get())),
     ];
-    let limit = [
-        ("r", u64::from(charge.remaining)),
-        ("t", ceil_seconds(charge.refilled_in())),
-    ];
+    let limit = [("r", u64::from(charge.remaining)), ("t", ceil_seconds(charge.refilled_in()))];
     for (name, parameters) in [("ratelimit-policy", policy), ("ratelimit", limit)] {
         if let Some(value) = caller_item(parameters) {
             response.headers_mut().insert(name, value);

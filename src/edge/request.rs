@@ -24,11 +24,7 @@ pub async fn identify(request: Request, next: Next) -> Response {
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_graphic()))
         .map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned);
     // The template, never the path: a path holds ids, a query may hold anything.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
     async {

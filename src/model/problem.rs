@@ -71,14 +71,7 @@ const fn kind(
     who: Who,
     description: &'static str,
 ) -> ProblemKind {
-    ProblemKind {
-        code,
-        status,
-        title,
-        retryable,
-        who,
-        description,
-    }
+    ProblemKind { code, status, title, retryable, who, description }
 }
 
 /// Every problem there is, in the order of its code.
@@ -110,14 +103,7 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             Caller,
             "No bearer token, or one that is expired, for another audience, or not verifiable.",
         ),
-        kind(
-            C::Forbidden,
-            403,
-            "Forbidden",
-            false,
-            Caller,
-            "The token lacks the scope that the detail names.",
-        ),
+        kind(C::Forbidden, 403, "Forbidden", false, Caller, "The token lacks the scope that the detail names."),
         kind(
             C::NotFound,
             404,
@@ -142,14 +128,7 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             Caller,
             "Accept names no representation that the route has.",
         ),
-        kind(
-            C::PayloadTooLarge,
-            413,
-            "Payload too large",
-            false,
-            Caller,
-            "The body is larger than the server takes.",
-        ),
+        kind(C::PayloadTooLarge, 413, "Payload too large", false, Caller, "The body is larger than the server takes."),
         kind(
             C::UnsupportedMediaType,
             415,
@@ -230,14 +209,7 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             Operator,
             "The source refused the gateway's token, signature or clock.",
         ),
-        kind(
-            C::SourceRateLimited,
-            503,
-            "Source rate limited",
-            true,
-            Source,
-            "The source's own limit is reached.",
-        ),
+        kind(C::SourceRateLimited, 503, "Source rate limited", true, Source, "The source's own limit is reached."),
         kind(
             C::SourceUnavailable,
             503,
@@ -246,14 +218,7 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             Source,
             "The source cannot be reached or says that it cannot serve.",
         ),
-        kind(
-            C::Overloaded,
-            503,
-            "Overloaded",
-            true,
-            Operator,
-            "The gateway sheds load, or is stopping.",
-        ),
+        kind(C::Overloaded, 503, "Overloaded", true, Operator, "The gateway sheds load, or is stopping."),
         kind(
             C::SourceTimeout,
             504,
@@ -400,10 +365,7 @@ impl Problem {
             [one] => one.to_string(),
             [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
         };
-        Self {
-            errors,
-            ..Self::new(code, detail)
-        }
+        Self { errors, ..Self::new(code, detail) }
     }
 
     #[must_use]
@@ -416,10 +378,7 @@ impl Problem {
     pub fn missing_scope(scope: Scope) -> Self {
         let challenge = format!("Bearer realm=\"scrm-gateway\", error=\"insufficient_scope\", scope=\"{scope}\"");
         let problem = Self::new(ProblemCode::Forbidden, format!("the token lacks the scope {scope}"));
-        Self {
-            challenge: Some(challenge),
-            ..problem
-        }
+        Self { challenge: Some(challenge), ..problem }
     }
 
     pub fn short(&self) -> ShortProblem {
@@ -434,21 +393,11 @@ impl Problem {
 
 impl Fault {
     pub fn parameter(name: &str, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: None,
-            parameter: Some(name.to_owned()),
-            code,
-            detail: detail.into(),
-        }
+        Self { pointer: None, parameter: Some(name.to_owned()), code, detail: detail.into() }
     }
 
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: Some(pointer.into()),
-            parameter: None,
-            code,
-            detail: detail.into(),
-        }
+        Self { pointer: Some(pointer.into()), parameter: None, code, detail: detail.into() }
     }
 }
 
@@ -463,12 +412,7 @@ impl std::fmt::Display for Fault {
 
 impl ShortProblem {
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            retryable: code.kind().retryable,
-            upstream: None,
-        }
+        Self { code, detail: detail.into(), retryable: code.kind().retryable, upstream: None }
     }
 }
 

@@ -40,14 +40,8 @@ impl std::str::FromStr for SourceName {
     fn from_str(text: &str) -> Result<Self, InvalidSourceName> {
         let ok = text.len() <= 32
             && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if ok {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidSourceName)
-        }
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if ok { Ok(Self(text.into())) } else { Err(InvalidSourceName) }
     }
 }
 
@@ -90,13 +84,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 5] = [
-        Self::ListCustomers,
-        Self::GetByExternalUserId,
-        Self::GetByUnionId,
-        Self::SetRemarks,
-        Self::AddFollowUps,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::ListCustomers, Self::GetByExternalUserId, Self::GetByUnionId, Self::SetRemarks, Self::AddFollowUps];
 
     pub fn as_str(self) -> &'static str {
         match self {

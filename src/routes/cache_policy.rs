@@ -37,11 +37,7 @@ pub fn uncached_bytes(json: axum::body::Bytes) -> Response {
 
 /// A customer: kept by nobody but its caller, who asks each time whether it still holds.
 pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
-    let mut response = if raw {
-        uncached(&detail.answer)
-    } else {
-        revalidated(&detail.answer, request)
-    };
+    let mut response = if raw { uncached(&detail.answer) } else { revalidated(&detail.answer, request) };
     let headers = response.headers_mut();
     headers.extend(cache_status(&detail.cache).map(|status| (CACHE_STATUS, status)));
     headers.extend(server_timing(detail).map(|timing| (SERVER_TIMING, timing)));
@@ -52,9 +48,7 @@ pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
 /// compared without regard to case (§5.2), which the reader of the `headers` crate does not do.
 pub fn freshness(request: &HeaderMap) -> Freshness {
     let values = request.get_all(CACHE_CONTROL).iter();
-    let mut directives = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
+    let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     if directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-cache")) {
         Freshness::Revalidate
     } else {
@@ -65,15 +59,9 @@ pub fn freshness(request: &HeaderMap) -> Freshness {
 fn revalidated(answer: &CustomerAnswer, request: &HeaderMap) -> Response {
     let etag = etag(answer);
     let holds = etag.parse::<ETag>().is_ok_and(|etag| {
-        request
-            .typed_get::<IfNoneMatch>()
-            .is_some_and(|condition| !condition.precondition_passes(&etag))
+        request.typed_get::<IfNoneMatch>().is_some_and(|condition| !condition.precondition_passes(&etag))
     });
-    let mut response = if holds {
-        Response::new(Body::empty())
-    } else {
-        uncached(answer)
-    };
+    let mut response = if holds { Response::new(Body::empty()) } else { uncached(answer) };
     if holds {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -86,12 +74,8 @@ fn revalidated(answer: &CustomerAnswer, request: &HeaderMap) -> Response {
 
 /// Weak: over what is said, not over when it was fetched.
 fn etag(answer: &CustomerAnswer) -> String {
-    let statuses: Vec<(&SourceName, SourceStatus)> = answer
-        .meta
-        .sources
-        .iter()
-        .map(|report| (&report.source, report.status))
-        .collect();
+    let statuses: Vec<(&SourceName, SourceStatus)> =
+        answer.meta.sources.iter().map(|report| (&report.source, report.status)).collect();
     let said = serde_json::to_vec(&(&answer.data, statuses, &answer.meta.warnings)).expect("it has a JSON form");
     format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(said)[..ETAG_BYTES]))
 }
@@ -130,11 +114,7 @@ fn server_timing(detail: &Detail) -> Option<HeaderValue> {
         _ => "partial",
     };
     let mut entries = vec![format!("cache;desc={cache}")];
-    entries.extend(
-        detail
-            .timings
-            .iter()
-            .map(|(source, took)| format!("{source};dur={:.1}", took.as_secs_f64() * 1000.0)),
-    );
+    entries
+        .extend(detail.timings.iter().map(|(source, took)| format!("{source};dur={:.1}", took.as_secs_f64() * 1000.0)));
     HeaderValue::from_str(&entries.join(", ")).ok()
 }

@@ -18,10 +18,7 @@ use super::negotiation::ListForm;
 /// The query of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the parameters to the document; ListQuery holds their values"
-)]
+#[expect(dead_code, reason = "describes the parameters to the document; ListQuery holds their values")]
 pub struct ListParams {
     /// The source to list; required where more than one visible source lists.
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
@@ -90,11 +87,9 @@ pub async fn list(
     }
     match form {
         ListForm::Page => Ok(cache_policy::uncached(&services.lists.page(&context, &query).await?)),
-        ListForm::Stream if query.limit.is_some() => Err(Problem::parameter(
-            "limit",
-            "unknown",
-            "a stream has no limit: it brings all customers",
-        )),
+        ListForm::Stream if query.limit.is_some() => {
+            Err(Problem::parameter("limit", "unknown", "a stream has no limit: it brings all customers"))
+        }
         ListForm::Stream => Ok(ndjson::stream(services.walks.begin(&context, &query).await?)),
     }
 }
@@ -102,10 +97,7 @@ pub async fn list(
 /// The query of a detail.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the parameters to the document; DetailParams holds their values"
-)]
+#[expect(dead_code, reason = "describes the parameters to the document; DetailParams holds their values")]
 pub struct DetailParamsDoc {
     /// Which of the two ids the path holds; `external_user_id` by default.
     #[param(required = false, inline)]
@@ -163,10 +155,7 @@ impl QueryParams for DetailParams {
     const NAMES: &'static [&'static str] = &["id_type", "source", "staff_id", "include", "on_partial"];
 
     fn read(reader: &mut ParamReader) -> Self {
-        let id_types = [
-            ("external_user_id", IdType::ExternalUserId),
-            ("union_id", IdType::UnionId),
-        ];
+        let id_types = [("external_user_id", IdType::ExternalUserId), ("union_id", IdType::UnionId)];
         let on_partial = [("allow", OnPartial::Allow), ("fail", OnPartial::Fail)];
         Self {
             id_type: reader.word("id_type", &id_types).unwrap_or(IdType::ExternalUserId),

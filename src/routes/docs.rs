@@ -18,7 +18,5 @@ pub fn docs(openapi_json: String) -> Router {
         .use_base_layout()
         .try_it_out_enabled(true)
         .validator_url("none");
-    Router::new()
-        .route("/openapi.json", get(serve))
-        .merge(SwaggerUi::new("/docs").config(config))
+    Router::new().route("/openapi.json", get(serve)).merge(SwaggerUi::new("/docs").config(config))
 }

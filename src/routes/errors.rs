@@ -20,7 +20,5 @@ use super::extract::{NoQuery, Query};
     security(()),
 )]
 pub async fn list(Query(NoQuery): Query<NoQuery>) -> Response {
-    cache_policy::uncached(&ErrorsAnswer {
-        data: CATALOGUE.to_vec(),
-    })
+    cache_policy::uncached(&ErrorsAnswer { data: CATALOGUE.to_vec() })
 }

@@ -41,6 +41,5 @@ pub async fn add(
         items: items.len(),
     };
     let (batches, caller) = (services.batches, context.clone());
-    once.run(async move { batches.add_follow_ups(&caller, query.source.as_deref(), items).await })
-        .await
+    once.run(async move { batches.add_follow_ups(&caller, query.source.as_deref(), items).await }).await
 }

@@ -55,15 +55,11 @@ impl Once<'_> {
         let Some(key) = key(self.headers)? else {
             return write.await.map(|answer| cache_policy::uncached(&answer));
         };
-        let key = IdempotencyKey {
-            caller: self.context.caller.id.clone(),
-            key,
-        };
+        let key = IdempotencyKey { caller: self.context.caller.id.clone(), key };
         match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
                 let run = tokio::spawn(async move { settle(claim, write.await) });
-                run.await
-                    .unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
+                run.await.unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
             }
             Begun::Replay(answer) => Ok(replay(answer)),
             Begun::InProgress => {
@@ -74,10 +70,8 @@ impl Once<'_> {
                 let detail = "the idempotency key was used with another path, query or body";
                 Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail))
             }
-            Begun::Full => Err(
-                Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
-                    .with_retry_after(Duration::from_mins(1)),
-            ),
+            Begun::Full => Err(Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
+                .with_retry_after(Duration::from_mins(1))),
         }
     }
 }
@@ -105,9 +99,7 @@ fn replay(answer: FirstAnswer) -> Response {
         FirstAnswer::Success(json) => cache_policy::uncached_bytes(json),
         FirstAnswer::Refusal(problem) => problem.into_response(),
     };
-    response
-        .headers_mut()
-        .insert(REPLAYED, HeaderValue::from_static("true"));
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 
@@ -116,21 +108,13 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let (value, more) = (values.next(), values.next());
     let Some(value) = value else { return Ok(None) };
     if more.is_some() {
-        return Err(Problem::parameter(
-            "Idempotency-Key",
-            "duplicate",
-            "is there more than once",
-        ));
+        return Err(Problem::parameter("Idempotency-Key", "duplicate", "is there more than once"));
     }
     match value.to_str() {
         Ok(key) if (8..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(Some(key.to_owned()))
         }
-        _ => Err(Problem::parameter(
-            "Idempotency-Key",
-            "malformed",
-            "expected 8 to 255 visible ASCII characters",
-        )),
+        _ => Err(Problem::parameter("Idempotency-Key", "malformed", "expected 8 to 255 visible ASCII characters")),
     }
 }
 

@@ -60,10 +60,7 @@ pub fn open() -> OpenApiRouter {
 /// The query of a batch.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the parameter to the document; BatchQuery holds its value"
-)]
+#[expect(dead_code, reason = "describes the parameter to the document; BatchQuery holds its value")]
 struct BatchParams {
     /// The source to write to; required where more than one visible source offers the write.
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
@@ -78,8 +75,6 @@ impl QueryParams for BatchQuery {
     const NAMES: &'static [&'static str] = &["source"];
 
     fn read(reader: &mut ParamReader) -> Self {
-        Self {
-            source: reader.text("source"),
-        }
+        Self { source: reader.text("source") }
     }
 }

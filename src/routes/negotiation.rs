@@ -46,10 +46,7 @@ pub async fn json_only(request: Request, next: Next) -> Response {
 }
 
 fn not_acceptable(offered: &str) -> Problem {
-    Problem::new(
-        ProblemCode::NotAcceptable,
-        format!("Accept takes none of what there is: {offered}"),
-    )
+    Problem::new(ProblemCode::NotAcceptable, format!("Accept takes none of what there is: {offered}"))
 }
 
 /// No header, and one that cannot be read, take anything.
@@ -75,18 +72,9 @@ mod tests {
         assert_eq!(form(None).as_deref(), Some("application/json"));
         assert_eq!(form(Some("*/*")).as_deref(), Some("application/json"));
         assert_eq!(form(Some("application/*")).as_deref(), Some("application/json"));
-        assert_eq!(
-            form(Some("application/json, */*;q=0.1")).as_deref(),
-            Some("application/json")
-        );
-        assert_eq!(
-            form(Some("application/x-ndjson")).as_deref(),
-            Some("application/x-ndjson")
-        );
-        assert_eq!(
-            form(Some("application/json;q=0.5, application/x-ndjson")).as_deref(),
-            Some("application/x-ndjson")
-        );
+        assert_eq!(form(Some("application/json, */*;q=0.1")).as_deref(), Some("application/json"));
+        assert_eq!(form(Some("application/x-ndjson")).as_deref(), Some("application/x-ndjson"));
+        assert_eq!(form(Some("application/json;q=0.5, application/x-ndjson")).as_deref(), Some("application/x-ndjson"));
         assert_eq!(form(Some("text/html")), None);
         assert_eq!(form(Some("application/json;q=0, application/x-ndjson;q=0")), None);
     }

@@ -41,6 +41,5 @@ pub async fn set(
         items: items.len(),
     };
     let (batches, caller) = (services.batches, context.clone());
-    once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await })
-        .await
+    once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await }).await
 }

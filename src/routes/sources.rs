@@ -21,10 +21,6 @@ use super::{Services, cache_policy};
     security(("bearer" = ["customers:read"])),
 )]
 pub async fn list(State(services): State<Services>, Reads(context): Reads, Query(NoQuery): Query<NoQuery>) -> Response {
-    let data = services
-        .sources
-        .visible(&context.caller)
-        .map(|source| source.info())
-        .collect();
+    let data = services.sources.visible(&context.caller).map(|source| source.info()).collect();
     cache_policy::uncached(&SourcesAnswer { data })
 }

@@ -85,9 +85,7 @@ async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
         }
         _ => Ok(Answer::text(StatusCode::NOT_FOUND, "no such path")),
     };
-    outcome
-        .unwrap_or_else(|fault| Answer::text(StatusCode::BAD_REQUEST, fault))
-        .into_response()
+    outcome.unwrap_or_else(|fault| Answer::text(StatusCode::BAD_REQUEST, fault)).into_response()
 }
 
 fn done() -> Answer {
@@ -105,10 +103,8 @@ async fn set_faults(state: &State, body: &[u8]) -> Result<Answer, String> {
 }
 
 fn insert(state: &State, query: &str) -> Result<Answer, String> {
-    let count = query
-        .strip_prefix("n=")
-        .and_then(|text| text.parse().ok())
-        .filter(|count| (1..=MAX_INSERT).contains(count));
+    let count =
+        query.strip_prefix("n=").and_then(|text| text.parse().ok()).filter(|count| (1..=MAX_INSERT).contains(count));
     let count = count.ok_or_else(|| format!("one parameter is taken: n, a number from 1 to {MAX_INSERT}"))?;
     state.insert_customers(count);
     Ok(Answer::json(&json!({"customers": state.people().len()})))

@@ -31,14 +31,8 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn is_json(&self) -> bool {
-        let kind = self
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        kind.split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     }
 }
 
@@ -53,32 +47,23 @@ impl Answer {
     /// HTTP 200 with a JSON body.
     pub(super) fn json(body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
-            Ok(body) => Self {
-                status: StatusCode::OK,
-                content_type: "application/json; charset=utf-8",
-                body: body.into(),
-            },
-            Err(error) => Self::text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("the sandbox cannot write its answer: {error}"),
-            ),
+            Ok(body) => {
+                Self { status: StatusCode::OK, content_type: "application/json; charset=utf-8", body: body.into() }
+            }
+            Err(error) => {
+                Self::text(StatusCode::INTERNAL_SERVER_ERROR, format!("the sandbox cannot write its answer: {error}"))
+            }
         }
     }
 
     pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            content_type: "text/plain; charset=utf-8",
-            body: text.into().into(),
-        }
+        Self { status, content_type: "text/plain; charset=utf-8", body: text.into().into() }
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         response
     }
 }
@@ -100,10 +85,7 @@ pub(super) fn handler(state: Arc<State>, source: Source) -> Handler {
 async fn exchange(state: &State, source: Source, request: Request<Incoming>, cut: &Cut) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    let Some(endpoint) = Endpoint::ALL
-        .into_iter()
-        .find(|one| one.source() == source && one.path() == path)
-    else {
+    let Some(endpoint) = Endpoint::ALL.into_iter().find(|one| one.source() == source && one.path() == path) else {
         return Answer::text(StatusCode::NOT_FOUND, "no such path").into_response();
     };
     if head.method != endpoint.method() {
@@ -119,20 +101,10 @@ async fn exchange(state: &State, source: Source, request: Request<Incoming>, cut
     };
     let query = head.uri.query().unwrap_or_default().to_owned();
     let plan = state.faults.plan(endpoint);
-    let call = Call {
-        endpoint,
-        query,
-        headers: head.headers,
-        body: body.to_bytes(),
-        fault: plan.effect,
-    };
+    let call = Call { endpoint, query, headers: head.headers, body: body.to_bytes(), fault: plan.effect };
     wait(plan.before).await;
     let applies = call.fault.as_ref().is_none_or(Effect::applies);
-    let answer = if applies {
-        answer(state, &call)
-    } else {
-        Answer::text(StatusCode::OK, "")
-    };
+    let answer = if applies { answer(state, &call) } else { Answer::text(StatusCode::OK, "") };
     wait(plan.after).await;
     faults::spoilt(state, &call, answer, cut).await
 }

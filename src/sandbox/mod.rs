@@ -91,17 +91,9 @@ pub async fn start(mut options: Options) -> std::io::Result<Sandbox> {
         let gate = serve::Gate::Faults(state.clone(), source);
         port.serve(exchange::handler(state.clone(), source), gate, tasks, stop.clone())?;
     }
-    control.serve(
-        control::handler(state.clone()),
-        serve::Gate::AlwaysOpen,
-        tasks,
-        stop.clone(),
-    )?;
+    control.serve(control::handler(state.clone()), serve::Gate::AlwaysOpen, tasks, stop.clone())?;
     tasks.close();
-    state
-        .set_faults(script)
-        .await
-        .map_err(|fault| std::io::Error::new(std::io::ErrorKind::InvalidInput, fault))?;
+    state.set_faults(script).await.map_err(|fault| std::io::Error::new(std::io::ErrorKind::InvalidInput, fault))?;
     Ok(sandbox)
 }
 

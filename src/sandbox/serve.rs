@@ -61,11 +61,7 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let address = socket.local_addr()?;
@@ -197,18 +193,13 @@ async fn accept_loop(
 
 async fn connection(stream: TcpStream, handler: Handler, end: CancellationToken) {
     let cut = Cut::default();
-    let io = TokioIo::new(Socket {
-        stream,
-        reset: cut.reset.clone(),
-    });
+    let io = TokioIo::new(Socket { stream, reset: cut.reset.clone() });
     let service = service_fn(|request| {
         let answer = handler(request, cut.clone());
         async move { Ok::<_, Infallible>(answer.await) }
     });
     // No timer: a clock that a test has paused must not close idle connections.
-    let exchange = http1::Builder::new()
-        .header_read_timeout(None)
-        .serve_connection(io, service);
+    let exchange = http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
     tokio::select! {
         () = end.cancelled() => {}
         () = cut.now.cancelled() => {}

@@ -82,11 +82,7 @@ impl Remarks {
 impl State {
     pub(super) fn new(options: Options) -> Self {
         let account = |secret: &SecretString| {
-            Mutex::new(Account {
-                secret: secret.clone(),
-                revoked: false,
-                offset: SignedDuration::ZERO,
-            })
+            Mutex::new(Account { secret: secret.clone(), revoked: false, offset: SignedDuration::ZERO })
         };
         Self {
             people: People::new(options.seed, options.customers),
@@ -106,10 +102,7 @@ impl State {
     }
 
     pub fn calls(&self) -> Calls {
-        Endpoint::ALL
-            .into_iter()
-            .map(|endpoint| (endpoint, self.calls_to(endpoint)))
-            .collect()
+        Endpoint::ALL.into_iter().map(|endpoint| (endpoint, self.calls_to(endpoint))).collect()
     }
 
     pub fn calls_to(&self, endpoint: Endpoint) -> u64 {
@@ -191,9 +184,7 @@ impl State {
     /// The time by the source's own clock.
     pub(super) fn now(&self, source: Source) -> Timestamp {
         let now = Timestamp::now();
-        now.checked_add(self.account(source).offset)
-            .unwrap_or(now)
-            .max(Timestamp::UNIX_EPOCH)
+        now.checked_add(self.account(source).offset).unwrap_or(now).max(Timestamp::UNIX_EPOCH)
     }
 
     /// The secret that is good now; `None` while it is revoked.

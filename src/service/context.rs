@@ -18,11 +18,7 @@ impl RequestContext {
     /// # Errors
     /// `forbidden` where the token lacks the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
-        if self.caller.has(scope) {
-            Ok(())
-        } else {
-            Err(Problem::missing_scope(scope))
-        }
+        if self.caller.has(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
     }
 }
 
@@ -36,9 +32,7 @@ pub struct QuotaHandle {
 
 impl std::fmt::Debug for QuotaHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QuotaHandle")
-            .field("last", &self.last())
-            .finish_non_exhaustive()
+        f.debug_struct("QuotaHandle").field("last", &self.last()).finish_non_exhaustive()
     }
 }
 
@@ -52,11 +46,7 @@ impl QuotaHandle {
         if charge.wait.is_some() {
             return Err(charge);
         }
-        Ok(Self {
-            quotas,
-            caller,
-            last: Arc::new(Mutex::new(charge)),
-        })
+        Ok(Self { quotas, caller, last: Arc::new(Mutex::new(charge)) })
     }
 
     /// Charges a request that costs more than the 1 it has paid.

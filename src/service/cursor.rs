@@ -54,13 +54,7 @@ pub struct Binding<'a> {
 
 impl<'a> Binding<'a> {
     pub fn new(caller: &'a CallerId, source: &'a SourceName, staff_id: Option<&'a str>, raw: bool) -> Self {
-        Self {
-            caller_issuer: &caller.issuer,
-            caller_subject: &caller.subject,
-            source: source.as_str(),
-            staff_id,
-            raw,
-        }
+        Self { caller_issuer: &caller.issuer, caller_subject: &caller.subject, source: source.as_str(), staff_id, raw }
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -92,43 +86,25 @@ impl Cursors {
     /// # Errors
     /// There is no secret, or one is shorter than 32 bytes.
     pub fn new(secrets: &[SecretString], lifetime: Duration) -> Result<Self, ShortSecret> {
-        let keys: Vec<_> = secrets
-            .iter()
-            .map(|secret| key(secret.expose_secret().as_bytes()))
-            .collect::<Result<_, _>>()?;
-        if keys.is_empty() {
-            Err(ShortSecret)
-        } else {
-            Ok(Self { keys, lifetime })
-        }
+        let keys: Vec<_> =
+            secrets.iter().map(|secret| key(secret.expose_secret().as_bytes())).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(ShortSecret) } else { Ok(Self { keys, lifetime }) }
     }
 
     /// Keys of this process alone: its cursors die with it.
     pub fn with_random_key(lifetime: Duration) -> Self {
         let key = key(&rand::random::<[u8; MIN_SECRET_BYTES]>()).expect("32 bytes are long enough");
-        Self {
-            keys: vec![key],
-            lifetime,
-        }
+        Self { keys: vec![key], lifetime }
     }
 
     pub fn seal(&self, state: WalkState, binding: &Binding<'_>, now: Timestamp) -> String {
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let sealed = Sealed {
-            state,
-            expires: now.as_second().saturating_add(lifetime),
-        };
+        let sealed = Sealed { state, expires: now.as_second().saturating_add(lifetime) };
         let payload = serde_json::to_vec(&sealed).expect("a struct of numbers and texts has a JSON form");
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let aad = binding.bytes();
         let sealed = self.keys[0]
-            .encrypt(
-                &XNonce::from(nonce),
-                Payload {
-                    msg: &payload,
-                    aad: &aad,
-                },
-            )
+            .encrypt(&XNonce::from(nonce), Payload { msg: &payload, aad: &aad })
             .expect("a payload of some bytes is within the cipher's limits");
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&nonce);
@@ -149,9 +125,7 @@ impl Cursors {
     }
 
     fn unseal(&self, cursor: &str, binding: &Binding<'_>) -> Option<Sealed> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(Some(cursor).filter(|cursor| cursor.len() <= MAX_CHARS)?)
-            .ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(Some(cursor).filter(|cursor| cursor.len() <= MAX_CHARS)?).ok()?;
         let (version, rest) = bytes.split_first()?;
         if *version != VERSION {
             return None;
@@ -159,10 +133,7 @@ impl Cursors {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let nonce = XNonce::from(*nonce);
         let aad = binding.bytes();
-        let payload = self
-            .keys
-            .iter()
-            .find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
+        let payload = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
         serde_json::from_slice(&payload).ok()
     }
 }
@@ -211,12 +182,7 @@ mod tests {
     }
 
     fn state() -> WalkState {
-        WalkState {
-            position: Position::Token("8f3a".to_owned()),
-            offset: 3,
-            page_size: 100,
-            total: Some(7),
-        }
+        WalkState { position: Position::Token("8f3a".to_owned()), offset: 3, page_size: 100, total: Some(7) }
     }
 
     const OLD: &str = "an old secret of thirty-two bytes or more";
@@ -244,23 +210,11 @@ mod tests {
     type Bound = (String, String, String, Option<String>, bool);
 
     fn bound() -> impl Strategy<Value = Bound> {
-        (
-            any::<String>(),
-            any::<String>(),
-            any::<String>(),
-            option::of(any::<String>()),
-            any::<bool>(),
-        )
+        (any::<String>(), any::<String>(), any::<String>(), option::of(any::<String>()), any::<bool>())
     }
 
     fn binding_of((issuer, subject, source, staff_id, raw): &Bound) -> Binding<'_> {
-        Binding {
-            caller_issuer: issuer,
-            caller_subject: subject,
-            source,
-            staff_id: staff_id.as_deref(),
-            raw: *raw,
-        }
+        Binding { caller_issuer: issuer, caller_subject: subject, source, staff_id: staff_id.as_deref(), raw: *raw }
     }
 
     proptest! {
@@ -320,23 +274,11 @@ mod tests {
         let cursor = cursors.seal(state(), &binding(), at(0));
         let mine = binding();
         for other in [
-            Binding {
-                caller_issuer: "x",
-                ..mine
-            },
-            Binding {
-                caller_subject: "x",
-                ..mine
-            },
-            Binding {
-                source: "tanma",
-                ..mine
-            },
+            Binding { caller_issuer: "x", ..mine },
+            Binding { caller_subject: "x", ..mine },
+            Binding { source: "tanma", ..mine },
             Binding { staff_id: None, ..mine },
-            Binding {
-                staff_id: Some("Rocky"),
-                ..mine
-            },
+            Binding { staff_id: Some("Rocky"), ..mine },
             Binding { raw: true, ..mine },
         ] {
             assert!(cursors.open(&cursor, &other, at(0)).is_err(), "{other:?}");

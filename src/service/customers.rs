@@ -139,21 +139,14 @@ impl Customers {
         let (request, get, source) = (request.clone(), get.clone(), parts[index].source.clone());
         let begun = Instant::now();
         Some(Box::pin(async move {
-            let looked = self
-                .details
-                .look_up(&source, &get, request, query.freshness, context.deadline)
-                .await;
+            let looked = self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
             (index, looked, begun.elapsed())
         }))
     }
 }
 
 fn get_request(query: &DetailQuery, id: CustomerId) -> GetRequest {
-    GetRequest {
-        id,
-        staff_id: query.staff_id.clone(),
-        raw: query.raw,
-    }
+    GetRequest { id, staff_id: query.staff_id.clone(), raw: query.raw }
 }
 
 fn skipped(why: &str) -> PartState {
@@ -175,11 +168,7 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
         },
         (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
     };
-    Part {
-        source,
-        state,
-        took: Duration::ZERO,
-    }
+    Part { source, state, took: Duration::ZERO }
 }
 
 /// The decision table of contract §3.3.
@@ -201,11 +190,7 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
                     }
                     Outcome::Stale(record, error) => {
                         found.push(record);
-                        (
-                            SourceStatus::Stale,
-                            looked.fetched_at,
-                            Some(Problem::from(error.as_ref()).short()),
-                        )
+                        (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
                     }
                     Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
                     Outcome::Failed(error) => {
@@ -219,12 +204,7 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
             PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why)),
             PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
         };
-        reports.push(SourceReport {
-            source: name,
-            status,
-            fetched_at,
-            problem,
-        });
+        reports.push(SourceReport { source: name, status, fetched_at, problem });
     }
     let asked_any = reports.iter().any(|report| report.status != SourceStatus::Skipped);
     let must_fail = found.is_empty() || query.on_partial == OnPartial::Fail;
@@ -246,13 +226,7 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
     for warning in &mut warnings {
         warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
     }
-    let answer = CustomerAnswer {
-        data: customer,
-        meta: Meta {
-            sources: reports,
-            warnings,
-        },
-    };
+    let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
     Ok(Detail { answer, cache, timings })
 }
 
@@ -261,10 +235,6 @@ fn not_offered(reports: &[SourceReport]) -> Problem {
         .iter()
         .filter_map(|report| Some(format!("{}: {}", report.source, report.problem.as_ref()?.detail)))
         .collect();
-    let detail = if reasons.is_empty() {
-        "no source is visible".to_owned()
-    } else {
-        reasons.join("; ")
-    };
+    let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
     Problem::new(ProblemCode::NotOffered, detail)
 }

@@ -100,18 +100,9 @@ struct Inner {
 
 impl Details {
     pub fn new(max_bytes: u64, windows: Windows, load_timeout: Duration) -> Self {
-        let max_age = windows
-            .stale_if_error
-            .max(windows.stale)
-            .max(windows.fresh)
-            .max(windows.not_found);
+        let max_age = windows.stale_if_error.max(windows.stale).max(windows.fresh).max(windows.not_found);
         let store = DetailStore::new(max_bytes, max_age, load_timeout);
-        Self(Arc::new(Inner {
-            store,
-            windows,
-            load_timeout,
-            flights: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { store, windows, load_timeout, flights: Mutex::default() }))
     }
 
     /// Looks one customer up in one source, in the cache first.
@@ -170,17 +161,12 @@ impl Details {
         error: UpstreamError,
     ) -> Looked {
         let error = Arc::new(error);
-        let kept = if request.raw {
-            None
-        } else {
-            self.0.store.get(&key(source, get, request))
-        };
-        kept.and_then(|kept| self.stand_in(&kept, error.clone()))
-            .unwrap_or_else(|| Looked {
-                outcome: Outcome::Failed(error),
-                cache: CacheNote::default(),
-                fetched_at: None,
-            })
+        let kept = if request.raw { None } else { self.0.store.get(&key(source, get, request)) };
+        kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or_else(|| Looked {
+            outcome: Outcome::Failed(error),
+            cache: CacheNote::default(),
+            fetched_at: None,
+        })
     }
 
     /// Drops what is kept of customers that were written to.
@@ -196,11 +182,7 @@ impl Details {
             None => (self.0.windows.not_found, self.0.windows.not_found),
         };
         (age < until).then(|| {
-            let cache = CacheNote {
-                hit: true,
-                ttl: Some(seconds_left(fresh, age)),
-                ..CacheNote::default()
-            };
+            let cache = CacheNote { hit: true, ttl: Some(seconds_left(fresh, age)), ..CacheNote::default() };
             looked(kept, cache)
         })
     }
@@ -211,11 +193,7 @@ impl Details {
         let ttl = seconds_left(self.0.windows.fresh, age).min(-1);
         Some(Looked {
             outcome: Outcome::Stale(record, error),
-            cache: CacheNote {
-                hit: true,
-                ttl: Some(ttl),
-                ..CacheNote::default()
-            },
+            cache: CacheNote { hit: true, ttl: Some(ttl), ..CacheNote::default() },
             fetched_at: Some(kept.fetched_at),
         })
     }
@@ -232,10 +210,7 @@ impl Details {
         loop {
             tries += 1;
             let (flight, joined) = self.fly(key.clone(), get, request.clone());
-            let note = CacheNote {
-                collapsed: joined,
-                ..CacheNote::default()
-            };
+            let note = CacheNote { collapsed: joined, ..CacheNote::default() };
             let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight).await else {
                 let error = UpstreamError::new(&key.source, Failure::TimedOut { sent: true });
                 return failed(Arc::new(error), note);
@@ -245,10 +220,7 @@ impl Details {
                 Err(error) => return failed(error, note),
             };
             // A joined load may be of before a write that this caller has already seen end.
-            let union_id = kept
-                .record
-                .as_ref()
-                .and_then(|record| record.customer.union_id.as_deref());
+            let union_id = kept.record.as_ref().and_then(|record| record.customer.union_id.as_deref());
             if joined && tries == 1 && self.0.store.written_since(union_id, kept.begun) {
                 continue;
             }
@@ -262,10 +234,7 @@ impl Details {
         if let Some(flight) = flights.get(&key) {
             return (flight.clone(), true);
         }
-        let landing = Landing {
-            inner: self.0.clone(),
-            key: key.clone(),
-        };
+        let landing = Landing { inner: self.0.clone(), key: key.clone() };
         let get = get.clone();
         // The task takes the lock to land, so it cannot land before it is listed.
         let task = tokio::spawn(async move { landing.load(&get, &request).await });
@@ -282,10 +251,7 @@ impl Details {
     }
 
     async fn fetch_raw(&self, get: &Arc<dyn GetCustomer>, request: &GetRequest, deadline: Deadline) -> Looked {
-        let cache = CacheNote {
-            bypass: true,
-            ..CacheNote::default()
-        };
+        let cache = CacheNote { bypass: true, ..CacheNote::default() };
         match get.get(request, deadline).await {
             Ok(record) => Looked {
                 outcome: record.map_or(Outcome::NotFound, |record| Outcome::Found(Arc::new(record))),
@@ -309,19 +275,12 @@ struct Landing {
 impl Landing {
     async fn load(&self, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
         let begun = Instant::now();
-        let record = get
-            .get(request, Deadline(begun + self.inner.load_timeout))
-            .await
-            .map_err(|error| {
-                log(&error);
-                Arc::new(error)
-            })?;
-        let kept = Arc::new(KeptDetail {
-            record: record.map(Arc::new),
-            begun,
-            fetched: Instant::now(),
-            fetched_at: now(),
-        });
+        let record = get.get(request, Deadline(begun + self.inner.load_timeout)).await.map_err(|error| {
+            log(&error);
+            Arc::new(error)
+        })?;
+        let kept =
+            Arc::new(KeptDetail { record: record.map(Arc::new), begun, fetched: Instant::now(), fetched_at: now() });
         let stored = self.inner.store.put(self.key.clone(), kept.clone());
         Ok((kept, stored))
     }
@@ -335,28 +294,16 @@ impl Drop for Landing {
 
 fn key(source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> DetailKey {
     let staff_id = request.staff_id.clone().filter(|_| get.requires_staff_id());
-    DetailKey {
-        source: source.name.clone(),
-        id: request.id.clone(),
-        staff_id,
-    }
+    DetailKey { source: source.name.clone(), id: request.id.clone(), staff_id }
 }
 
 fn looked(kept: &KeptDetail, cache: CacheNote) -> Looked {
     let outcome = kept.record.clone().map_or(Outcome::NotFound, Outcome::Found);
-    Looked {
-        outcome,
-        cache,
-        fetched_at: Some(kept.fetched_at),
-    }
+    Looked { outcome, cache, fetched_at: Some(kept.fetched_at) }
 }
 
 fn failed(error: Arc<UpstreamError>, cache: CacheNote) -> Looked {
-    Looked {
-        outcome: Outcome::Failed(error),
-        cache,
-        fetched_at: None,
-    }
+    Looked { outcome: Outcome::Failed(error), cache, fetched_at: None }
 }
 
 fn seconds_left(fresh: Duration, age: Duration) -> i64 {

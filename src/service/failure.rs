@@ -40,11 +40,7 @@ fn refused(class: CodeClass, status: u16, spoke: bool) -> String {
         CodeClass::Rejected if spoke => "it answered with a code that no table knows",
         CodeClass::Rejected => "it answered with an unexpected status",
     };
-    if (200..300).contains(&status) {
-        what.to_owned()
-    } else {
-        format!("{what} (HTTP {status})")
-    }
+    if (200..300).contains(&status) { what.to_owned() } else { format!("{what} (HTTP {status})") }
 }
 
 /// Of several failures, the one that is told: the one that says most about what to do (contract §3.3).
@@ -59,12 +55,7 @@ pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Pr
         C::SourceRateLimited,
         C::SourceTimeout,
     ];
-    let rank = |problem: &Problem| {
-        ORDER
-            .iter()
-            .position(|code| *code == problem.code)
-            .unwrap_or(ORDER.len())
-    };
+    let rank = |problem: &Problem| ORDER.iter().position(|code| *code == problem.code).unwrap_or(ORDER.len());
     problems.into_iter().min_by_key(rank)
 }
 

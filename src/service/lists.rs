@@ -67,29 +67,15 @@ impl Lists {
         let next_cursor = next.map(|next| self.cursors.seal(next, &open.binding(), fetched_at));
         let mut data = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
-            warnings.extend(
-                row.warnings
-                    .into_iter()
-                    .map(|warning| warning.below(&format!("/data/{index}"))),
-            );
+            warnings.extend(row.warnings.into_iter().map(|warning| warning.below(&format!("/data/{index}"))));
             data.push(row.customer);
         }
-        let report = SourceReport {
-            source: open.source,
-            status: SourceStatus::Ok,
-            fetched_at: Some(fetched_at),
-            problem: None,
-        };
+        let report =
+            SourceReport { source: open.source, status: SourceStatus::Ok, fetched_at: Some(fetched_at), problem: None };
         Ok(CustomerPage {
             data,
-            page: Page {
-                next_cursor,
-                total: page.total,
-            },
-            meta: Meta {
-                sources: vec![report],
-                warnings,
-            },
+            page: Page { next_cursor, total: page.total },
+            meta: Meta { sources: vec![report], warnings },
         })
     }
 
@@ -101,20 +87,12 @@ impl Lists {
         query: &ListQuery,
         page_size: u32,
     ) -> Result<(OpenList, WalkState), Problem> {
-        let source = self
-            .sources
-            .one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
+        let source = self.sources.one_for(&context.caller, query.source.as_deref(), Operation::ListCustomers)?;
         let Some(list) = source.operations.list.clone() else {
-            return Err(Problem::new(
-                ProblemCode::NotOffered,
-                format!("source {} does not list", source.name),
-            ));
+            return Err(Problem::new(ProblemCode::NotOffered, format!("source {} does not list", source.name)));
         };
         if list.requires_staff_id() && query.staff_id.is_none() {
-            let detail = format!(
-                "is required: source {} lists the customers of one staff member",
-                source.name
-            );
+            let detail = format!("is required: source {} lists the customers of one staff member", source.name);
             return Err(Problem::parameter("staff_id", "missing", detail));
         }
         let open = OpenList {
@@ -158,12 +136,7 @@ impl OpenList {
             (Some(before), Some(now)) if before != now => Some(drift(&self.source, before, now)),
             _ => None,
         };
-        Ok(ReadPage {
-            rows: page.rows,
-            next: page.next,
-            total: page.total,
-            drift,
-        })
+        Ok(ReadPage { rows: page.rows, next: page.next, total: page.total, drift })
     }
 }
 
@@ -180,24 +153,11 @@ fn slice(
     let to = in_page.min(from.saturating_add(limit));
     let total = total.or(state.total);
     let following = if to < in_page {
-        Some(WalkState {
-            offset: to,
-            total,
-            ..state.clone()
-        })
+        Some(WalkState { offset: to, total, ..state.clone() })
     } else {
-        next.map(|position| WalkState {
-            position,
-            offset: 0,
-            page_size: state.page_size,
-            total,
-        })
+        next.map(|position| WalkState { position, offset: 0, page_size: state.page_size, total })
     };
-    let rows = rows
-        .into_iter()
-        .skip(from as usize)
-        .take((to - from) as usize)
-        .collect();
+    let rows = rows.into_iter().skip(from as usize).take((to - from) as usize).collect();
     (rows, following)
 }
 

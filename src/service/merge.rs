@@ -10,14 +10,8 @@ pub fn merge(records: impl IntoIterator<Item = SourcedCustomer>) -> Option<Sourc
 }
 
 fn merge_two(first: SourcedCustomer, second: SourcedCustomer) -> SourcedCustomer {
-    let SourcedCustomer {
-        customer: a,
-        mut warnings,
-    } = first;
-    let SourcedCustomer {
-        customer: b,
-        warnings: more,
-    } = second;
+    let SourcedCustomer { customer: a, mut warnings } = first;
+    let SourcedCustomer { customer: b, warnings: more } = second;
     let relations_before = a.relations.len();
     let records_before = a.records.len();
     warnings.extend(more.into_iter().filter_map(|warning| {
@@ -81,14 +75,10 @@ pub fn narrow_to_staff(told: &mut SourcedCustomer, staff_id: &str) {
 
 /// Moves a warning about an element of a list to where the element went; `None` where it went nowhere.
 fn shifted(mut warning: Warning, list: &str, place: impl Fn(usize) -> Option<usize>) -> Option<Warning> {
-    let moved = warning
-        .pointer
-        .as_deref()
-        .and_then(|pointer| pointer.strip_prefix(list))
-        .and_then(|rest| {
-            let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            Some((index.parse().ok()?, tail.to_owned()))
-        });
+    let moved = warning.pointer.as_deref().and_then(|pointer| pointer.strip_prefix(list)).and_then(|rest| {
+        let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Some((index.parse().ok()?, tail.to_owned()))
+    });
     if let Some((index, tail)) = moved {
         warning.pointer = Some(format!("{list}{}{tail}", place(index)?));
     }
@@ -141,12 +131,7 @@ mod tests {
     }
 
     fn warning(of: &str, pointer: Option<String>, detail: &str) -> Warning {
-        Warning {
-            code: WarningCode::UnreadableValue,
-            source: source(of),
-            pointer,
-            detail: detail.to_owned(),
-        }
+        Warning { code: WarningCode::UnreadableValue, source: source(of), pointer, detail: detail.to_owned() }
     }
 
     /// What one source tells. The detail of a warning about a relation or a record is that element's mark.
@@ -161,10 +146,7 @@ mod tests {
         (scalars, gender, account_type, mobiles, relations, records).prop_map(move |parts| {
             let (scalars, gender, account_type, mobiles, relations, records) = parts;
             let [external_user_id, union_id, name, nickname, avatar_url, location] = scalars;
-            let mut warnings = vec![
-                warning(of, None, "all"),
-                warning(of, Some("/relations".to_owned()), "all"),
-            ];
+            let mut warnings = vec![warning(of, None, "all"), warning(of, Some("/relations".to_owned()), "all")];
             let relations = relations.into_iter().enumerate().map(|(index, (staff_id, warned))| {
                 let mark = format!("{of} relation {index}");
                 let pointer = Some(format!("/relations/{index}/added_at"));

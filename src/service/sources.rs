@@ -54,14 +54,12 @@ impl Sources {
                 let detail = format!("is required; one of: {}", self.offering_names(caller, operation));
                 Err(Problem::parameter("source", "missing", detail))
             }
-            (None, _, Some(name)) => Err(Problem::new(
-                ProblemCode::NotOffered,
-                format!("source {name} does not offer {operation}"),
-            )),
-            (None, _, None) => Err(Problem::new(
-                ProblemCode::NotOffered,
-                format!("no visible source offers {operation}"),
-            )),
+            (None, _, Some(name)) => {
+                Err(Problem::new(ProblemCode::NotOffered, format!("source {name} does not offer {operation}")))
+            }
+            (None, _, None) => {
+                Err(Problem::new(ProblemCode::NotOffered, format!("no visible source offers {operation}")))
+            }
         }
     }
 
@@ -76,9 +74,5 @@ impl Sources {
 
 fn join<'a>(sources: impl Iterator<Item = &'a Arc<Source>>) -> String {
     let names: Vec<&str> = sources.map(|source| source.name.as_str()).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

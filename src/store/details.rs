@@ -89,12 +89,7 @@ impl DetailStore {
                 }
             })
             .build();
-        Self {
-            entries,
-            index: Mutex::default(),
-            evicted,
-            marks_kept: longest_load,
-        }
+        Self { entries, index: Mutex::default(), evicted, marks_kept: longest_load }
     }
 
     pub fn get(&self, key: &DetailKey) -> Option<Arc<KeptDetail>> {
@@ -111,11 +106,7 @@ impl DetailStore {
         let serial = index.next_serial;
         index.next_serial += 1;
         if let Some(union_id) = detail.union_id() {
-            index
-                .by_union_id
-                .entry(union_id.to_owned())
-                .or_default()
-                .insert(key.clone(), serial);
+            index.by_union_id.entry(union_id.to_owned()).or_default().insert(key.clone(), serial);
         }
         // Under the index's lock, so that a write between check and insert cannot be missed.
         self.entries.insert(key, Entry { detail, serial });
@@ -163,9 +154,7 @@ impl DetailStore {
 
 impl Index {
     fn written_since(&self, union_id: Option<&str>, moment: Instant) -> bool {
-        union_id
-            .and_then(|union_id| self.written.get(union_id))
-            .is_some_and(|at| *at >= moment)
+        union_id.and_then(|union_id| self.written.get(union_id)).is_some_and(|at| *at >= moment)
     }
 }
 
@@ -204,29 +193,14 @@ mod tests {
     use crate::model::Customer;
 
     fn key(id: CustomerId) -> DetailKey {
-        DetailKey {
-            source: "juzibot".parse().unwrap(),
-            id,
-            staff_id: None,
-        }
+        DetailKey { source: "juzibot".parse().unwrap(), id, staff_id: None }
     }
 
     fn detail(union_id: &str, begun: Instant, name: &str) -> Arc<KeptDetail> {
-        let customer = Customer {
-            union_id: Some(union_id.to_owned()),
-            name: Some(name.to_owned()),
-            ..Customer::default()
-        };
-        let record = Some(Arc::new(SourcedCustomer {
-            customer,
-            warnings: Vec::new(),
-        }));
-        Arc::new(KeptDetail {
-            record,
-            begun,
-            fetched: Instant::now(),
-            fetched_at: Timestamp::UNIX_EPOCH,
-        })
+        let customer =
+            Customer { union_id: Some(union_id.to_owned()), name: Some(name.to_owned()), ..Customer::default() };
+        let record = Some(Arc::new(SourcedCustomer { customer, warnings: Vec::new() }));
+        Arc::new(KeptDetail { record, begun, fetched: Instant::now(), fetched_at: Timestamp::UNIX_EPOCH })
     }
 
     fn store(max_bytes: u64) -> DetailStore {

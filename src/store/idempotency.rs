@@ -72,11 +72,7 @@ enum State {
 
 impl IdempotencyStore {
     pub fn new(max_bytes: usize, retention: Duration) -> Self {
-        Self(Arc::new(Inner {
-            max_bytes,
-            retention,
-            kept: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { max_bytes, retention, kept: Mutex::default() }))
     }
 
     /// Claims a key, or tells what became of it. `answer_bytes` is the room that the answer may need.
@@ -86,13 +82,8 @@ impl IdempotencyStore {
         match kept.entries.get(&key) {
             Some(entry) if entry.has_expired(now) => kept.remove(&key),
             Some(entry) if entry.fingerprint != fingerprint => return Begun::Reused,
-            Some(Entry {
-                state: State::Running, ..
-            }) => return Begun::InProgress,
-            Some(Entry {
-                state: State::Done { answer, .. },
-                ..
-            }) => return Begun::Replay(answer.clone()),
+            Some(Entry { state: State::Running, .. }) => return Begun::InProgress,
+            Some(Entry { state: State::Done { answer, .. }, .. }) => return Begun::Replay(answer.clone()),
             None => {}
         }
         let bytes = answer_bytes + key.key.len() + ENTRY_OVERHEAD;
@@ -103,18 +94,8 @@ impl IdempotencyStore {
             return Begun::Full;
         }
         kept.bytes += bytes;
-        kept.entries.insert(
-            key.clone(),
-            Entry {
-                fingerprint,
-                bytes,
-                state: State::Running,
-            },
-        );
-        Begun::Run(Claim {
-            store: self.clone(),
-            key: Some(key),
-        })
+        kept.entries.insert(key.clone(), Entry { fingerprint, bytes, state: State::Running });
+        Begun::Run(Claim { store: self.clone(), key: Some(key) })
     }
 
     /// Forgets answers past their retention; to be called from time to time.
@@ -197,13 +178,7 @@ mod tests {
     use super::*;
 
     fn key(caller: &str, key: &str) -> IdempotencyKey {
-        IdempotencyKey {
-            caller: CallerId {
-                issuer: "i".into(),
-                subject: caller.into(),
-            },
-            key: key.to_owned(),
-        }
+        IdempotencyKey { caller: CallerId { issuer: "i".into(), subject: caller.into() }, key: key.to_owned() }
     }
 
     fn store() -> IdempotencyStore {
@@ -238,10 +213,7 @@ mod tests {
     async fn a_key_is_taken_while_its_request_runs_and_free_when_that_is_given_up() {
         let store = store();
         let claim = run(store.begin(key("a", "key-0001"), [1; 32], 100));
-        assert!(matches!(
-            store.begin(key("a", "key-0001"), [1; 32], 100),
-            Begun::InProgress
-        ));
+        assert!(matches!(store.begin(key("a", "key-0001"), [1; 32], 100), Begun::InProgress));
         drop(claim);
         drop(run(store.begin(key("a", "key-0001"), [1; 32], 100)));
         assert_eq!(store.0.lock().bytes, 0);
@@ -260,10 +232,7 @@ mod tests {
         assert!(!claims.is_empty());
         assert!(matches!(store.begin(key("a", "key-9999"), [1; 32], 1000), Begun::Full));
         for n in 0..5 {
-            assert!(matches!(
-                store.begin(key("a", &format!("key-000{n}")), [1; 32], 1000),
-                Begun::Replay(_)
-            ));
+            assert!(matches!(store.begin(key("a", &format!("key-000{n}")), [1; 32], 1000), Begun::Replay(_)));
         }
         tokio::time::advance(Duration::from_hours(25)).await;
         drop(run(store.begin(key("a", "key-9999"), [1; 32], 1000)));

@@ -72,14 +72,8 @@ impl Quotas {
             let limiter = RateLimiter::<_, _, _, NoOpMiddleware<TokioNanos>>::new(quota, state, clock.clone());
             (config, limiter.with_middleware())
         };
-        let overrides = overrides
-            .into_iter()
-            .map(|(caller, config)| (caller, limiter(config)))
-            .collect();
-        Self {
-            default: limiter(default),
-            overrides,
-        }
+        let overrides = overrides.into_iter().map(|(caller, config)| (caller, limiter(config))).collect();
+        Self { default: limiter(default), overrides }
     }
 
     /// Takes `cost` from the caller's quota, or nothing. A cost above the burst is the burst.
@@ -87,25 +81,13 @@ impl Quotas {
         let (config, limiter) = self.overrides.get(caller).unwrap_or(&self.default);
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN).min(config.burst);
         match limiter.check_key_n(caller, cost) {
-            Ok(Ok(snapshot)) => Charge {
-                config: *config,
-                remaining: snapshot.remaining_burst_capacity(),
-                wait: None,
-            },
+            Ok(Ok(snapshot)) => Charge { config: *config, remaining: snapshot.remaining_burst_capacity(), wait: None },
             Ok(Err(refused)) => {
                 let wait = refused.wait_time_from(limiter.clock().now());
-                Charge {
-                    config: *config,
-                    remaining: remaining(config, cost, wait),
-                    wait: Some(wait),
-                }
+                Charge { config: *config, remaining: remaining(config, cost, wait), wait: Some(wait) }
             }
             // Not reached: the cost was cut to the burst.
-            Err(_) => Charge {
-                config: *config,
-                remaining: 0,
-                wait: Some(config.window),
-            },
+            Err(_) => Charge { config: *config, remaining: 0, wait: Some(config.window) },
         }
     }
 
@@ -166,10 +148,7 @@ mod tests {
     use super::*;
 
     fn caller(subject: &str) -> CallerId {
-        CallerId {
-            issuer: "i".into(),
-            subject: subject.into(),
-        }
+        CallerId { issuer: "i".into(), subject: subject.into() }
     }
 
     fn config(requests: u32, burst: u32) -> QuotaConfig {
@@ -188,10 +167,7 @@ mod tests {
         let refused = quotas.charge(&caller("a"), 1);
         assert_eq!(refused.remaining, 0);
         let wait = refused.wait.unwrap();
-        assert!(
-            wait > Duration::from_millis(900) && wait <= Duration::from_secs(1),
-            "{wait:?}"
-        );
+        assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "{wait:?}");
         assert!(granted("b"), "another caller has its own");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(granted("a"));

@@ -25,11 +25,7 @@ pub fn install() {
 
 /// The text that Prometheus reads.
 pub fn render() -> String {
-    HANDLE
-        .get()
-        .and_then(Option::as_ref)
-        .map(PrometheusHandle::render)
-        .unwrap_or_default()
+    HANDLE.get().and_then(Option::as_ref).map(PrometheusHandle::render).unwrap_or_default()
 }
 
 /// Folds what was recorded since the last call, so that it does not grow while nobody reads it.
@@ -41,16 +37,8 @@ pub fn upkeep() {
 
 fn describe() {
     use metrics::{Unit, describe_counter, describe_histogram};
-    describe_histogram!(
-        REQUESTS,
-        Unit::Seconds,
-        "Requests, by route, method, status and problem code."
-    );
-    describe_histogram!(
-        CALLS,
-        Unit::Seconds,
-        "Calls to sources, by operation and decoded outcome."
-    );
+    describe_histogram!(REQUESTS, Unit::Seconds, "Requests, by route, method, status and problem code.");
+    describe_histogram!(CALLS, Unit::Seconds, "Calls to sources, by operation and decoded outcome.");
     describe_counter!(LOOKUPS, "Lookups of details, by source and what the cache did.");
 }
 

@@ -7,14 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries whose finer levels tell of hosts and headers, and are of use to their authors only.
-const CAPPED: [&str; 6] = [
-    "hyper=info",
-    "hyper_util=info",
-    "reqwest=info",
-    "h2=info",
-    "rustls=info",
-    "tower=info",
-];
+const CAPPED: [&str; 6] = ["hyper=info", "hyper_util=info", "reqwest=info", "h2=info", "rustls=info", "tower=info"];
 
 /// A level, or directives, that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +36,7 @@ pub fn init(level: &str, json: bool, output: Output) -> Result<(), InvalidLevel>
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let registry = tracing_subscriber::registry().with(filter);
     let _already = if json {
-        registry
-            .with(
-                lines
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false),
-            )
-            .try_init()
+        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
     } else {
         registry.with(lines.with_ansi(false)).try_init()
     };

@@ -90,9 +90,7 @@ impl CodeTable {
             (CodeClass::Invalid, &additions.invalid),
         ];
         let defaults = defaults.iter().map(|(code, class)| ((*code).to_owned(), *class));
-        let added = added
-            .into_iter()
-            .flat_map(|(class, codes)| codes.iter().map(move |code| (code.clone(), class)));
+        let added = added.into_iter().flat_map(|(class, codes)| codes.iter().map(move |code| (code.clone(), class)));
         Self(defaults.chain(added).collect())
     }
 

@@ -84,11 +84,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Read(#[from] Unreadable),
     #[error("sources.{source_name}.{key}: {expected}")]
-    Setting {
-        source_name: SourceName,
-        key: &'static str,
-        expected: String,
-    },
+    Setting { source_name: SourceName, key: &'static str, expected: String },
     #[error("sources.{source_name}.{key}: unknown key")]
     Unknown { source_name: SourceName, key: String },
 }
@@ -157,17 +153,9 @@ impl SourceConfig {
             }
         };
         if let Some(key) = unknown.intersection(&unknown_to_kind).find(|key| *key != "kind") {
-            return Err(ConfigError::Unknown {
-                source_name: name.clone(),
-                key: key.clone(),
-            });
+            return Err(ConfigError::Unknown { source_name: name.clone(), key: key.clone() });
         }
-        Ok(Self {
-            name: name.clone(),
-            settings: Settings::validate(name, raw)?,
-            kind,
-            shown,
-        })
+        Ok(Self { name: name.clone(), settings: Settings::validate(name, raw)?, kind, shown })
     }
 }
 
@@ -186,10 +174,7 @@ impl Reader<'_> {
         let mut ignored = BTreeSet::new();
         let key = format!("sources.{}", self.name);
         let read = |error| Unreadable::new(self.loaded, &key, error);
-        let value: config::Value = self
-            .loaded
-            .get(&key)
-            .map_err(|error| Unreadable::new(self.loaded, "", error))?;
+        let value: config::Value = self.loaded.get(&key).map_err(|error| Unreadable::new(self.loaded, "", error))?;
         let parsed = serde_ignored::deserialize(value, |path| {
             ignored.insert(path.to_string());
         });
@@ -208,12 +193,7 @@ impl Settings {
             .ok()
             .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
             .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| {
-                fault(
-                    "base_url",
-                    "expected an absolute https URL without user, query and fragment",
-                )
-            })?;
+            .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
         let loopback = match base_url.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -231,11 +211,9 @@ impl Settings {
             }
             _ => return Err(fault("base_url", "expected https")),
         }
-        for (key, duration) in [
-            ("timeout", raw.timeout),
-            ("write_timeout", raw.write_timeout),
-            ("connect_timeout", raw.connect_timeout),
-        ] {
+        for (key, duration) in
+            [("timeout", raw.timeout), ("write_timeout", raw.write_timeout), ("connect_timeout", raw.connect_timeout)]
+        {
             if duration.is_zero() {
                 return Err(fault(key, "expected a duration longer than 0, such as \"3s\""));
             }
@@ -245,10 +223,7 @@ impl Settings {
         }
         let max_response = usize::try_from(raw.max_response.as_u64()).unwrap_or(usize::MAX);
         if max_response == 0 {
-            return Err(fault(
-                "max_response",
-                "expected a size larger than 0, such as \"16MiB\"",
-            ));
+            return Err(fault("max_response", "expected a size larger than 0, such as \"16MiB\""));
         }
         Ok(Self {
             base_url,
@@ -278,11 +253,7 @@ pub fn secret(
     inline: Option<SecretString>,
     file: Option<PathBuf>,
 ) -> Result<SecretString, ConfigError> {
-    let fault = |expected: String| ConfigError::Setting {
-        source_name: name.clone(),
-        key,
-        expected,
-    };
+    let fault = |expected: String| ConfigError::Setting { source_name: name.clone(), key, expected };
     let secret = match (inline, file) {
         (Some(secret), None) => secret,
         (None, Some(path)) => {
@@ -293,11 +264,7 @@ pub fn secret(
         (Some(_), Some(_)) => return Err(fault(format!("expected either {key} or {key}_file, not both"))),
         (None, None) => return Err(fault(format!("missing; expected {key} or {key}_file"))),
     };
-    if secret.expose_secret().is_empty() {
-        Err(fault("is empty".to_owned()))
-    } else {
-        Ok(secret)
-    }
+    if secret.expose_secret().is_empty() { Err(fault("is empty".to_owned())) } else { Ok(secret) }
 }
 
 /// Shows that a secret is there, and nothing of it.

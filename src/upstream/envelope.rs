@@ -56,22 +56,12 @@ impl Opener {
     /// The reply is a success by its status and no envelope with a code; or no success and no envelope.
     pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
         let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "").map_err(|fault| {
-            if reply.is_success() {
-                self.unreadable(fault)
-            } else {
-                self.refused_by_status(reply, None)
-            }
+            if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply, None) }
         })?;
         // Where both spellings are there and disagree, the one that reports an error is believed.
         let codes = [wire.errcode, wire.code];
-        let code = codes
-            .iter()
-            .flatten()
-            .find(|code| code.0 != "0")
-            .or(codes.iter().flatten().next());
-        let message = text_of(wire.errmsg)
-            .or_else(|| text_of(wire.message))
-            .unwrap_or_default();
+        let code = codes.iter().flatten().find(|code| code.0 != "0").or(codes.iter().flatten().next());
+        let message = text_of(wire.errmsg).or_else(|| text_of(wire.message)).unwrap_or_default();
         let refusal = match code {
             Some(code) if code.0 != "0" => Some(self.refused(reply, &code.0, &message)),
             _ if !reply.is_success() => Some(self.refused_by_status(reply, None)),
@@ -100,10 +90,7 @@ impl Opener {
     }
 
     fn refused(&self, reply: &Reply, code: &str, message: &str) -> UpstreamError {
-        let upstream = UpstreamReply {
-            code: self.redactor.clean(code),
-            message: self.redactor.clean(message),
-        };
+        let upstream = UpstreamReply { code: self.redactor.clean(code), message: self.redactor.clean(message) };
         let class = match self.codes.class(code) {
             CodeClass::Rejected if !reply.is_success() => CodeClass::of_status(reply.status.as_u16()),
             class => class,
@@ -116,15 +103,8 @@ impl Opener {
     }
 
     fn refusal(&self, reply: &Reply, class: CodeClass, upstream: Option<UpstreamReply>) -> UpstreamError {
-        let failure = Failure::Refused {
-            class,
-            status: reply.status.as_u16(),
-            reply: upstream,
-        };
-        UpstreamError {
-            retry_after: reply.retry_after,
-            ..UpstreamError::new(&self.name, failure)
-        }
+        let failure = Failure::Refused { class, status: reply.status.as_u16(), reply: upstream };
+        UpstreamError { retry_after: reply.retry_after, ..UpstreamError::new(&self.name, failure) }
     }
 }
 
@@ -159,9 +139,7 @@ impl<'a> Envelope<'a> {
 
     pub fn total(&self) -> Result<Option<u64>, Fault> {
         let total: Option<Code> = self.total.map(|raw| parse(raw.get().as_bytes(), "total")).transpose()?;
-        total
-            .map(|total| total.0.parse().map_err(|_| Fault::at("total", "wrong type")))
-            .transpose()
+        total.map(|total| total.0.parse().map_err(|_| Fault::at("total", "wrong type"))).transpose()
     }
 
     /// `fail_list`; absent and null are empty.
@@ -177,11 +155,7 @@ pub struct Fault(String);
 
 impl Fault {
     pub fn at(path: &str, what: &str) -> Self {
-        Self(if path.is_empty() {
-            what.to_owned()
-        } else {
-            format!("{what} at {path}")
-        })
+        Self(if path.is_empty() { what.to_owned() } else { format!("{what} at {path}") })
     }
 }
 
@@ -211,7 +185,5 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Faul
 
 /// A message, whatever it is spelled as; only a string is of use.
 fn text_of(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str::<String>(raw?.get())
-        .ok()
-        .filter(|text| !text.is_empty())
+    serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty())
 }

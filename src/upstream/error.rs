@@ -25,11 +25,7 @@ pub struct UpstreamError {
 pub enum Failure {
     /// The source decided against the call: by a code in its envelope, or by an HTTP status.
     #[error("refused as {class:?}, status {status}")]
-    Refused {
-        class: CodeClass,
-        status: u16,
-        reply: Option<UpstreamReply>,
-    },
+    Refused { class: CodeClass, status: u16, reply: Option<UpstreamReply> },
     /// An answer that cannot be read. The text says where, never what.
     #[error("unreadable answer: {0}")]
     BadPayload(String),
@@ -49,12 +45,7 @@ pub enum Failure {
 
 impl UpstreamError {
     pub fn new(name: &SourceName, failure: Failure) -> Self {
-        Self {
-            name: name.clone(),
-            failure,
-            retry_after: None,
-            cause: None,
-        }
+        Self { name: name.clone(), failure, retry_after: None, cause: None }
     }
 
     #[must_use]
@@ -82,20 +73,14 @@ impl UpstreamError {
 
     /// Whether it is certain that nothing of the request reached the source.
     pub fn nothing_sent(&self) -> bool {
-        matches!(
-            self.failure,
-            Failure::Unreachable | Failure::Busy | Failure::TimedOut { sent: false }
-        )
+        matches!(self.failure, Failure::Unreachable | Failure::Busy | Failure::TimedOut { sent: false })
     }
 
     /// Whether the source failed, rather than refused what was asked: what a kept record may stand in for (§6).
     pub fn is_outage(&self) -> bool {
         match &self.failure {
             Failure::Refused { class, .. } => {
-                matches!(
-                    class,
-                    CodeClass::Retryable | CodeClass::RateLimited | CodeClass::Credentials
-                )
+                matches!(class, CodeClass::Retryable | CodeClass::RateLimited | CodeClass::Credentials)
             }
             _ => true,
         }
@@ -105,12 +90,6 @@ impl UpstreamError {
 impl UpstreamError {
     /// Whether the source's code says that it does not know the customer.
     pub fn says_not_found(&self) -> bool {
-        matches!(
-            &self.failure,
-            Failure::Refused {
-                class: CodeClass::NotFound,
-                ..
-            }
-        )
+        matches!(&self.failure, Failure::Refused { class: CodeClass::NotFound, .. })
     }
 }

@@ -33,20 +33,13 @@ struct Seen {
 
 impl Guard {
     pub(super) fn new(source: SourceName) -> Self {
-        Self {
-            source,
-            seen: Mutex::default(),
-        }
+        Self { source, seen: Mutex::default() }
     }
 
     pub(super) fn health(&self) -> SourceHealth {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         SourceHealth {
-            state: if seen.failing {
-                HealthState::Degraded
-            } else {
-                HealthState::Ok
-            },
+            state: if seen.failing { HealthState::Degraded } else { HealthState::Ok },
             breaker: BreakerState::Closed,
             last_success_at: seen.last_success_at,
             last_error: seen.last_error.clone(),
@@ -89,16 +82,10 @@ impl Guard {
 /// The same operations, watched.
 pub(super) fn guarded(operations: Operations, guard: &Arc<Guard>) -> Operations {
     fn wrap<T: ?Sized>(inner: Arc<T>, operation: Operation, guard: &Arc<Guard>) -> Arc<Guarded<T>> {
-        Arc::new(Guarded {
-            inner,
-            operation,
-            guard: guard.clone(),
-        })
+        Arc::new(Guarded { inner, operation, guard: guard.clone() })
     }
     Operations {
-        list: operations
-            .list
-            .map(|inner| wrap(inner, Operation::ListCustomers, guard) as Arc<dyn ListCustomers>),
+        list: operations.list.map(|inner| wrap(inner, Operation::ListCustomers, guard) as Arc<dyn ListCustomers>),
         get_by_external_user_id: operations
             .get_by_external_user_id
             .map(|inner| wrap(inner, Operation::GetByExternalUserId, guard) as Arc<dyn GetCustomer>),
@@ -131,9 +118,7 @@ impl ListCustomers for Guarded<dyn ListCustomers> {
     }
 
     async fn list(&self, request: &ListRequest, deadline: Deadline) -> Result<ListPage, UpstreamError> {
-        self.guard
-            .watch(self.operation, self.inner.list(request, deadline), |_| None)
-            .await
+        self.guard.watch(self.operation, self.inner.list(request, deadline), |_| None).await
     }
 }
 
@@ -144,9 +129,7 @@ impl GetCustomer for Guarded<dyn GetCustomer> {
     }
 
     async fn get(&self, request: &GetRequest, deadline: Deadline) -> Result<Option<SourcedCustomer>, UpstreamError> {
-        self.guard
-            .watch(self.operation, self.inner.get(request, deadline), |_| None)
-            .await
+        self.guard.watch(self.operation, self.inner.get(request, deadline), |_| None).await
     }
 }
 
@@ -157,11 +140,7 @@ impl SetRemarks for Guarded<dyn SetRemarks> {
     }
 
     async fn set_remarks(&self, items: &[&Remark], deadline: Deadline) -> Result<WriteReply, UpstreamError> {
-        self.guard
-            .watch(self.operation, self.inner.set_remarks(items, deadline), |reply| {
-                reply.refusal.as_ref()
-            })
-            .await
+        self.guard.watch(self.operation, self.inner.set_remarks(items, deadline), |reply| reply.refusal.as_ref()).await
     }
 }
 
@@ -177,9 +156,7 @@ impl AddFollowUps for Guarded<dyn AddFollowUps> {
         deadline: Deadline,
     ) -> Result<WriteReply, UpstreamError> {
         self.guard
-            .watch(self.operation, self.inner.add_follow_ups(entries, deadline), |reply| {
-                reply.refusal.as_ref()
-            })
+            .watch(self.operation, self.inner.add_follow_ups(entries, deadline), |reply| reply.refusal.as_ref())
             .await
     }
 }

@@ -120,17 +120,10 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request) -> Result<Reply, UpstreamError> {
-        let mut response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|error| self.transport(error))?;
+        let mut response = self.http.execute(request).await.map_err(|error| self.transport(error))?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let declared = response
-            .content_length()
-            .and_then(|length| usize::try_from(length).ok())
-            .unwrap_or(0);
+        let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         if declared > self.max_response {
             return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
         }
@@ -149,11 +142,7 @@ impl Client {
                 }
             }
         }
-        Ok(Reply {
-            status,
-            retry_after,
-            body: body.freeze(),
-        })
+        Ok(Reply { status, retry_after, body: body.freeze() })
     }
 
     fn error(&self, failure: Failure) -> UpstreamError {

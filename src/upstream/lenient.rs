@@ -25,11 +25,7 @@ pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
 pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     match code(deserializer)? {
         None => Ok(None),
-        Some(code) => code
-            .0
-            .parse()
-            .map(Some)
-            .map_err(|_| de::Error::custom("expected an integer")),
+        Some(code) => code.0.parse().map(Some).map_err(|_| de::Error::custom("expected an integer")),
     }
 }
 

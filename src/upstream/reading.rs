@@ -21,9 +21,7 @@ impl Unreadable {
         use config::ConfigError as E;
         let (key, told, expected) = match error {
             E::NotFound(key) => (Some(key), None, "is required".to_owned()),
-            E::Type {
-                key, origin, expected, ..
-            } => (key, origin, format!("expected {expected}")),
+            E::Type { key, origin, expected, .. } => (key, origin, format!("expected {expected}")),
             E::At { error, key, origin } => (key, origin, error.to_string()),
             other => (None, None, other.to_string()),
         };
@@ -43,11 +41,7 @@ impl Unreadable {
         };
         key.retain(|part| !part.is_empty());
         let key = key.join(".");
-        Self {
-            origin: told.or_else(|| origin(loaded, &key)),
-            key,
-            expected,
-        }
+        Self { origin: told.or_else(|| origin(loaded, &key)), key, expected }
     }
 }
 
@@ -99,12 +93,7 @@ pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     }
     let parts = match Form::deserialize(deserializer).map_err(|_| D::Error::custom("expected a list of strings"))? {
         Form::List(parts) => parts,
-        Form::Text(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        Form::Text(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
     };
     let parse = |part: String| T::deserialize(serde::de::value::StringDeserializer::<D::Error>::new(part));
     parts.into_iter().map(parse).collect()

@@ -25,10 +25,7 @@ impl Redactor {
                 text = text.replace(secret, "[redacted]");
             }
         }
-        text.chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_MESSAGE_CHARS)
-            .collect()
+        text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect()
     }
 }
 

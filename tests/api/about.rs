@@ -36,10 +36,7 @@ async fn errors_lists_the_whole_catalogue_to_anybody() {
     let rows = errors["data"].as_array().unwrap();
     assert_eq!(rows.len(), CATALOGUE.len());
     let row = rows.iter().find(|row| row["code"] == "source_credentials").unwrap();
-    assert_eq!(
-        (row["status"].as_u64(), row["retryable"].as_bool()),
-        (Some(502), Some(false))
-    );
+    assert_eq!((row["status"].as_u64(), row["retryable"].as_bool()), (Some(502), Some(false)));
     assert_eq!(row["who"], "operator");
     gateway.stop().await;
 }
@@ -48,13 +45,8 @@ async fn errors_lists_the_whole_catalogue_to_anybody() {
 async fn sources_tells_what_each_offers_and_how_it_is() {
     let gateway = Gateway::start().await;
     let before = gateway.get("/v1/sources").await.ok();
-    let [juzibot, tanma] = before["data"].as_array().unwrap().as_slice() else {
-        panic!("{before}")
-    };
-    assert_eq!(
-        (&juzibot["name"], &juzibot["kind"]),
-        (&json!("juzibot"), &json!("juzibot"))
-    );
+    let [juzibot, tanma] = before["data"].as_array().unwrap().as_slice() else { panic!("{before}") };
+    assert_eq!((&juzibot["name"], &juzibot["kind"]), (&json!("juzibot"), &json!("juzibot")));
     let operations = &juzibot["operations"];
     assert_eq!(operations["list_customers"]["paging"], "page");
     assert_eq!(operations["set_remarks"]["max_batch"], 50);
@@ -67,22 +59,9 @@ async fn sources_tells_what_each_offers_and_how_it_is() {
     let unused = json!({"state": "ok", "breaker": "closed", "last_success_at": null, "last_error": null});
     assert_eq!(juzibot["health"], unused);
 
-    let fault = Effect::Status {
-        status: 500,
-        retry_after: None,
-        body: String::new(),
-        applied: false,
-    };
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![Rule::new(Source::Juzibot, fault)])
-        .await
-        .unwrap();
-    gateway
-        .get("/v1/customers?source=juzibot")
-        .await
-        .problem(503, "source_unavailable");
+    let fault = Effect::Status { status: 500, retry_after: None, body: String::new(), applied: false };
+    gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, fault)]).await.unwrap();
+    gateway.get("/v1/customers?source=juzibot").await.problem(503, "source_unavailable");
     let health = gateway.get("/v1/sources").await.ok()["data"][0]["health"].clone();
     assert_eq!(health["state"], "degraded");
     assert_eq!(health["last_error"]["code"], "source_unavailable");

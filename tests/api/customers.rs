@@ -14,52 +14,26 @@ const TANMA: Source = Source::Tanma;
 
 /// The path of a customer that both sources know.
 fn featured(gateway: &Gateway) -> String {
-    format!(
-        "/v1/customers/{}",
-        gateway.sandbox.state().people().featured().external_user_id
-    )
+    format!("/v1/customers/{}", gateway.sandbox.state().people().featured().external_user_id)
 }
 
 /// `source: status` of each source of an answer.
 fn statuses(body: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("null").to_owned();
     let sources = body["meta"]["sources"].as_array().unwrap();
-    sources
-        .iter()
-        .map(|report| format!("{}: {}", text(&report["source"]), text(&report["status"])))
-        .collect()
+    sources.iter().map(|report| format!("{}: {}", text(&report["source"]), text(&report["status"]))).collect()
 }
 
 fn relation_sources(body: &Value) -> Vec<&str> {
-    body["data"]["relations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|relation| relation["source"].as_str().unwrap())
-        .collect()
+    body["data"]["relations"].as_array().unwrap().iter().map(|relation| relation["source"].as_str().unwrap()).collect()
 }
 
 fn status(source: Source, status: u16) -> Rule {
-    Rule::new(
-        source,
-        Effect::Status {
-            status,
-            retry_after: None,
-            body: String::new(),
-            applied: false,
-        },
-    )
+    Rule::new(source, Effect::Status { status, retry_after: None, body: String::new(), applied: false })
 }
 
 fn code(source: Source, code: i64) -> Rule {
-    Rule::new(
-        source,
-        Effect::Code {
-            code,
-            message: "no".to_owned(),
-            applied: false,
-        },
-    )
+    Rule::new(source, Effect::Code { code, message: "no".to_owned(), applied: false })
 }
 
 #[tokio::test]
@@ -67,10 +41,7 @@ async fn a_customer_known_to_both_sources_has_relations_from_both() {
     let gateway = Gateway::start().await;
     let body = gateway.get(&featured(&gateway)).await.ok();
     let sources = relation_sources(&body);
-    assert!(
-        sources.contains(&"juzibot") && sources.contains(&"tanma"),
-        "{sources:?}"
-    );
+    assert!(sources.contains(&"juzibot") && sources.contains(&"tanma"), "{sources:?}");
     assert!(sources.is_sorted(), "in source order: {sources:?}");
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
     assert_eq!(body["data"]["records"].as_array().unwrap().len(), 2);
@@ -89,10 +60,7 @@ async fn a_thousand_requests_for_one_cold_detail_make_one_call_to_each_source() 
         })
         .collect();
     for reply in asked {
-        assert_eq!(
-            reply.await.unwrap()["data"]["external_user_id"],
-            path.rsplit('/').next().unwrap()
-        );
+        assert_eq!(reply.await.unwrap()["data"]["external_user_id"], path.rsplit('/').next().unwrap());
     }
     assert_eq!(gateway.sandbox.state().calls_to(Endpoint::JuzibotDetail), 1);
     assert_eq!(gateway.sandbox.state().calls_to(Endpoint::TanmaDetails), 1);
@@ -101,12 +69,7 @@ async fn a_thousand_requests_for_one_cold_detail_make_one_call_to_each_source() 
 #[tokio::test]
 async fn one_failing_source_leaves_the_others_answer_and_is_named_in_meta() {
     let gateway = Gateway::start().await;
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![status(TANMA, 500)])
-        .await
-        .unwrap();
+    gateway.sandbox.state().set_faults(vec![status(TANMA, 500)]).await.unwrap();
     let body = gateway.get(&featured(&gateway)).await.ok();
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: failed"]);
     assert_eq!(body["meta"]["sources"][1]["problem"]["code"], "source_unavailable");
@@ -118,16 +81,9 @@ async fn one_failing_source_leaves_the_others_answer_and_is_named_in_meta() {
 #[tokio::test]
 async fn on_partial_fail_answers_with_the_failure() {
     let gateway = Gateway::start().await;
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![status(TANMA, 500)])
-        .await
-        .unwrap();
-    let problem = gateway
-        .get(&format!("{}?on_partial=fail", featured(&gateway)))
-        .await
-        .problem(503, "source_unavailable");
+    gateway.sandbox.state().set_faults(vec![status(TANMA, 500)]).await.unwrap();
+    let problem =
+        gateway.get(&format!("{}?on_partial=fail", featured(&gateway))).await.problem(503, "source_unavailable");
     assert_eq!(problem["source"], "tanma");
     gateway.stop().await;
 }
@@ -142,16 +98,8 @@ async fn nobody_knows_it_is_404() {
 #[tokio::test]
 async fn not_found_and_failed_is_the_failure() {
     let gateway = Gateway::start().await;
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![status(TANMA, 500)])
-        .await
-        .unwrap();
-    gateway
-        .get("/v1/customers/wm_nobody")
-        .await
-        .problem(503, "source_unavailable");
+    gateway.sandbox.state().set_faults(vec![status(TANMA, 500)]).await.unwrap();
+    gateway.get("/v1/customers/wm_nobody").await.problem(503, "source_unavailable");
     gateway.stop().await;
 }
 
@@ -163,11 +111,7 @@ async fn of_several_failures_the_one_that_says_most_is_told() {
     for (juzibot, tanma, told) in [
         (status(JUZIBOT, 500), code(TANMA, 1002), (502, "source_credentials")),
         (code(JUZIBOT, 99_999), status(TANMA, 500), (502, "source_rejected")),
-        (
-            Rule::new(JUZIBOT, Effect::Html { applied: false }),
-            status(TANMA, 429),
-            (502, "source_bad_payload"),
-        ),
+        (Rule::new(JUZIBOT, Effect::Html { applied: false }), status(TANMA, 429), (502, "source_bad_payload")),
         (status(JUZIBOT, 429), status(TANMA, 503), (503, "source_unavailable")),
         (code(JUZIBOT, -1), code(TANMA, 1003), (422, "validation_failed")),
     ] {
@@ -182,19 +126,13 @@ async fn by_union_id_the_sources_that_know_union_ids_are_asked_first_and_the_oth
     let gateway = Gateway::start().await;
     let state = gateway.sandbox.state();
     let union_id = state.people().featured().union_id;
-    let body = gateway
-        .get(&format!("/v1/customers/{union_id}?id_type=union_id"))
-        .await
-        .ok();
+    let body = gateway.get(&format!("/v1/customers/{union_id}?id_type=union_id")).await.ok();
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
     assert!(relation_sources(&body).contains(&"tanma"));
 
     let body = gateway.get("/v1/customers/o_nobody?id_type=union_id").await;
     body.problem(404, "not_found");
-    gateway
-        .get(&format!("/v1/customers/{union_id}?id_type=union_id&source=tanma"))
-        .await
-        .problem(422, "not_offered");
+    gateway.get(&format!("/v1/customers/{union_id}?id_type=union_id&source=tanma")).await.problem(422, "not_offered");
     gateway.stop().await;
 }
 
@@ -208,10 +146,7 @@ async fn a_source_that_cannot_be_asked_is_skipped_with_the_reason() {
     let body = gateway.get(&featured(&gateway)).await.ok();
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: skipped"]);
     assert_eq!(body["meta"]["sources"][1]["problem"]["code"], "not_offered");
-    let body = gateway
-        .get(&format!("{}?staff_id=dowen", featured(&gateway)))
-        .await
-        .ok();
+    let body = gateway.get(&format!("{}?staff_id=dowen", featured(&gateway))).await.ok();
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"]);
     gateway.stop().await;
 }
@@ -225,13 +160,8 @@ async fn source_narrows_who_is_asked_and_staff_id_what_is_told() {
 
     let whole = gateway.get(&path).await.ok();
     let narrowed = gateway.get(&format!("{path}?staff_id=rocky")).await.ok();
-    let theirs: Vec<_> = whole["data"]["relations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|r| r["staff_id"] == "rocky")
-        .cloned()
-        .collect();
+    let theirs: Vec<_> =
+        whole["data"]["relations"].as_array().unwrap().iter().filter(|r| r["staff_id"] == "rocky").cloned().collect();
     assert_eq!(narrowed["data"]["relations"], Value::Array(theirs));
     assert_eq!(narrowed["data"]["mobiles"], whole["data"]["mobiles"]);
     let nobody = gateway.get(&format!("{path}?staff_id=nobody")).await.ok();
@@ -241,23 +171,14 @@ async fn source_narrows_who_is_asked_and_staff_id_what_is_told() {
 
 #[tokio::test]
 async fn after_the_first_answer_the_rest_is_waited_for_no_longer_than_the_grace_and_then_fills_the_cache() {
-    let gateway = Gateway::with(GatewayOptions {
-        server: "merge_grace = \"50ms\"".to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway =
+        Gateway::with(GatewayOptions { server: "merge_grace = \"50ms\"".to_owned(), ..GatewayOptions::default() })
+            .await;
     let state = gateway.sandbox.state();
     let path = featured(&gateway);
     let slow = Duration::from_secs(1);
     state
-        .set_faults(vec![Rule::new(
-            TANMA,
-            Effect::Delay {
-                min: slow,
-                max: Some(slow),
-                applied: false,
-            },
-        )])
+        .set_faults(vec![Rule::new(TANMA, Effect::Delay { min: slow, max: Some(slow), applied: false })])
         .await
         .unwrap();
     let body = gateway.get(&path).await.ok();
@@ -282,12 +203,7 @@ async fn a_record_that_is_kept_stands_in_for_a_source_past_the_grace() {
     .await;
     let path = featured(&gateway);
     gateway.get(&path).await.ok();
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![Rule::new(TANMA, Effect::NeverAnswer { applied: false })])
-        .await
-        .unwrap();
+    gateway.sandbox.state().set_faults(vec![Rule::new(TANMA, Effect::NeverAnswer { applied: false })]).await.unwrap();
     let body = gateway.get(&path).await.ok();
     assert_eq!(statuses(&body), ["juzibot: ok", "tanma: stale"]);
     assert!(relation_sources(&body).contains(&"tanma"));

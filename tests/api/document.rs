@@ -14,15 +14,8 @@ fn document() -> Value {
 
 /// Every operation: its method, its path, and what the document says of it.
 fn operations(document: &Value) -> Vec<(Method, &str, &Value)> {
-    let methods = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::HEAD,
-        Method::OPTIONS,
-    ];
+    let methods =
+        [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
     let items = document["paths"].as_object().unwrap();
     let found: Vec<_> = items
         .iter()
@@ -42,13 +35,10 @@ fn walk(value: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
     visit(place, value);
     let below = |key: &str| format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
     match value {
-        Value::Object(members) => members
-            .iter()
-            .for_each(|(key, member)| walk(member, &below(key), visit)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(index, item)| walk(item, &below(&index.to_string()), visit)),
+        Value::Object(members) => members.iter().for_each(|(key, member)| walk(member, &below(key), visit)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| walk(item, &below(&index.to_string()), visit))
+        }
         _ => {}
     }
 }
@@ -78,10 +68,7 @@ fn every_reference_leads_somewhere() {
         if let Some(reference) = value.get("$ref") {
             references += 1;
             let target = reference.as_str().and_then(|text| text.strip_prefix('#')).unwrap();
-            assert!(
-                document.pointer(target).is_some(),
-                "{place} leads to {target}, which is not there"
-            );
+            assert!(document.pointer(target).is_some(), "{place} leads to {target}, which is not there");
         }
     });
     assert!(references > 0);
@@ -94,10 +81,7 @@ fn every_operation_parameter_and_response_is_described() {
         let name = format!("{method} {path}");
         assert!(is_said(&operation["summary"]), "{name} has no summary");
         assert!(is_said(&operation["description"]), "{name} has no description");
-        assert!(
-            !operation["tags"].as_array().unwrap().is_empty(),
-            "{name} is in no group"
-        );
+        assert!(!operation["tags"].as_array().unwrap().is_empty(), "{name} is in no group");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             assert!(is_said(&parameter["description"]), "{name}: {parameter}");
         }
@@ -106,10 +90,7 @@ fn every_operation_parameter_and_response_is_described() {
         for (status, response) in responses {
             assert!(is_said(&response["description"]), "{name}: {status} has no description");
             for (header, said) in response["headers"].as_object().into_iter().flatten() {
-                assert!(
-                    is_said(&said["description"]),
-                    "{name}: {status}: {header} has no description"
-                );
+                assert!(is_said(&said["description"]), "{name}: {status}: {header} has no description");
             }
         }
     }
@@ -155,10 +136,7 @@ fn every_refusal_is_a_problem() {
     let document = document();
     for (method, path, operation) in operations(&document) {
         let responses = operation["responses"].as_object().unwrap();
-        let refusals: Vec<_> = responses
-            .iter()
-            .filter(|(status, _)| status.starts_with(['4', '5']))
-            .collect();
+        let refusals: Vec<_> = responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])).collect();
         assert!(!refusals.is_empty(), "{method} {path}");
         for (status, response) in refusals {
             let content = response["content"].as_object().unwrap();
@@ -192,10 +170,7 @@ async fn every_operation_of_the_document_has_a_route() {
     let gateway = Gateway::start().await;
     for (method, path, _) in operations(&document()) {
         let asked = path.replace("{id}", "nobody");
-        assert!(
-            !asked.contains('{'),
-            "{path} has a parameter that this test does not fill"
-        );
+        assert!(!asked.contains('{'), "{path} has a parameter that this test does not fill");
         let reply = gateway.send(method.clone(), &asked, &[], None).await;
         let name = format!("{method} {path}");
         assert_ne!(reply.status, 405, "{name}: {}", reply.body);
@@ -212,9 +187,7 @@ async fn every_operation_of_the_document_has_a_route() {
 #[tokio::test]
 async fn the_service_serves_the_document() {
     let gateway = Gateway::start().await;
-    let reply = gateway
-        .send(Method::GET, "/openapi.json", &[("authorization", "")], None)
-        .await;
+    let reply = gateway.send(Method::GET, "/openapi.json", &[("authorization", "")], None).await;
     assert_eq!(reply.ok(), document());
     assert_eq!(reply.header("content-type"), "application/json");
     gateway.stop().await;

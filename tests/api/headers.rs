@@ -6,10 +6,7 @@ use scrm_gateway::sandbox::faults::{Effect, Rule};
 use crate::support::{Gateway, GatewayOptions};
 
 fn featured(gateway: &Gateway) -> String {
-    format!(
-        "/v1/customers/{}",
-        gateway.sandbox.state().people().featured().external_user_id
-    )
+    format!("/v1/customers/{}", gateway.sandbox.state().people().featured().external_user_id)
 }
 
 #[tokio::test]
@@ -21,61 +18,32 @@ async fn a_detail_says_how_it_came_about() {
         miss.header("cache-status"),
         "\"scrm-gateway/juzibot\";fwd=miss;stored, \"scrm-gateway/tanma\";fwd=miss;stored"
     );
-    let timing = miss
-        .headers
-        .get_all("server-timing")
-        .iter()
-        .map(|value| value.to_str().unwrap());
+    let timing = miss.headers.get_all("server-timing").iter().map(|value| value.to_str().unwrap());
     let timing = timing.collect::<Vec<_>>().join(", ");
     for entry in ["auth;dur=", "cache;desc=miss", "juzibot;dur=", "tanma;dur="] {
         assert!(timing.contains(entry), "{timing}");
     }
     let hit = gateway.get(&path).await;
     let member = |name: &str| format!("\"scrm-gateway/{name}\";hit;ttl=");
-    assert!(
-        hit.header("cache-status").starts_with(&member("juzibot")),
-        "{}",
-        hit.header("cache-status")
-    );
+    assert!(hit.header("cache-status").starts_with(&member("juzibot")), "{}", hit.header("cache-status"));
     assert!(hit.header("cache-status").contains(&member("tanma")));
 
     let fresh = gateway.get_with(&path, &[("cache-control", "no-cache")]).await;
-    assert!(
-        fresh.header("cache-status").contains("fwd=request;stored"),
-        "{}",
-        fresh.header("cache-status")
-    );
+    assert!(fresh.header("cache-status").contains("fwd=request;stored"), "{}", fresh.header("cache-status"));
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn a_stale_answer_has_a_negative_ttl() {
-    let options = GatewayOptions {
-        cache: "fresh = \"0s\"\nstale = \"0s\"".to_owned(),
-        ..GatewayOptions::default()
-    };
+    let options = GatewayOptions { cache: "fresh = \"0s\"\nstale = \"0s\"".to_owned(), ..GatewayOptions::default() };
     let gateway = Gateway::with(options).await;
     let path = format!("{}?source=juzibot", featured(&gateway));
     gateway.get(&path).await.ok();
-    let fault = Effect::Status {
-        status: 500,
-        retry_after: None,
-        body: String::new(),
-        applied: false,
-    };
-    gateway
-        .sandbox
-        .state()
-        .set_faults(vec![Rule::new(Source::Juzibot, fault)])
-        .await
-        .unwrap();
+    let fault = Effect::Status { status: 500, retry_after: None, body: String::new(), applied: false };
+    gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, fault)]).await.unwrap();
     let stale = gateway.get(&path).await;
     assert_eq!(stale.ok()["meta"]["sources"][0]["status"], "stale");
-    assert!(
-        stale
-            .header("cache-status")
-            .starts_with("\"scrm-gateway/juzibot\";hit;ttl=-")
-    );
+    assert!(stale.header("cache-status").starts_with("\"scrm-gateway/juzibot\";hit;ttl=-"));
     gateway.stop().await;
 }
 
@@ -95,13 +63,7 @@ async fn an_answer_that_still_holds_is_304_and_one_that_changed_is_not() {
     let same = gateway.get_with(&path, &headers).await;
     assert_eq!((same.status.as_u16(), same.body.as_str()), (304, ""));
     assert_eq!(same.header("etag"), etag);
-    assert_eq!(
-        gateway
-            .get_with(&path, &[("if-none-match", "W/\"other\"")])
-            .await
-            .status,
-        200
-    );
+    assert_eq!(gateway.get_with(&path, &[("if-none-match", "W/\"other\"")]).await.status, 200);
 
     let narrowed = gateway.get(&format!("{path}?staff_id=rocky")).await;
     assert_ne!(narrowed.header("etag"), etag);
@@ -115,13 +77,7 @@ async fn raw_answers_lists_and_problems_are_kept_by_nobody() {
     let raw = gateway.get(&format!("{path}?include=raw")).await;
     assert_eq!((raw.header("cache-control"), raw.header("etag")), ("no-store", ""));
     assert!(raw.ok()["data"]["records"][0]["raw"].is_object());
-    assert_eq!(
-        gateway
-            .get("/v1/customers?source=juzibot")
-            .await
-            .header("cache-control"),
-        "no-store"
-    );
+    assert_eq!(gateway.get("/v1/customers?source=juzibot").await.header("cache-control"), "no-store");
     gateway.get("/v1/customers/wm_nobody").await.problem(404, "not_found");
     gateway.stop().await;
 }

@@ -18,9 +18,7 @@ fn body(gateway: &Gateway, content: &str) -> Value {
 
 async fn post(gateway: &Gateway, path: &str, key: &str, body: &Value) -> Reply {
     let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-    gateway
-        .send(Method::POST, path, &headers, Some(body.to_string().into_bytes()))
-        .await
+    gateway.send(Method::POST, path, &headers, Some(body.to_string().into_bytes())).await
 }
 
 fn applied(gateway: &Gateway) -> usize {
@@ -46,22 +44,13 @@ async fn another_body_path_or_query_under_the_key_is_refused_and_another_caller_
     let note = body(&gateway, "first");
     post(&gateway, PATH, "key-00000002", &note).await.ok();
     let other = body(&gateway, "other");
-    post(&gateway, PATH, "key-00000002", &other)
-        .await
-        .problem(422, "idempotency_key_reused");
-    post(&gateway, "/v1/follow-ups", "key-00000002", &note)
-        .await
-        .problem(422, "idempotency_key_reused");
+    post(&gateway, PATH, "key-00000002", &other).await.problem(422, "idempotency_key_reused");
+    post(&gateway, "/v1/follow-ups", "key-00000002", &note).await.problem(422, "idempotency_key_reused");
 
     let token = Token::with(&json!({"sub": "somebody-else"})).bearer();
-    let headers = [
-        ("content-type", "application/json"),
-        ("idempotency-key", "key-00000002"),
-        ("authorization", &token),
-    ];
-    let reply = gateway
-        .send(Method::POST, PATH, &headers, Some(other.to_string().into_bytes()))
-        .await;
+    let headers =
+        [("content-type", "application/json"), ("idempotency-key", "key-00000002"), ("authorization", &token)];
+    let reply = gateway.send(Method::POST, PATH, &headers, Some(other.to_string().into_bytes())).await;
     assert_eq!(reply.ok()["data"]["summary"]["succeeded"], 1);
     gateway.stop().await;
 }
@@ -71,18 +60,10 @@ async fn a_request_that_sent_nothing_leaves_its_key_free() {
     let gateway = Gateway::start().await;
     let state = gateway.sandbox.state();
     let note = body(&gateway, "later");
-    state
-        .set_faults(vec![Rule::new(Source::Juzibot, Effect::RefuseConnections)])
-        .await
-        .unwrap();
-    post(&gateway, PATH, "key-00000003", &note)
-        .await
-        .problem(503, "source_unavailable");
+    state.set_faults(vec![Rule::new(Source::Juzibot, Effect::RefuseConnections)]).await.unwrap();
+    post(&gateway, PATH, "key-00000003", &note).await.problem(503, "source_unavailable");
     state.clear_faults().await;
-    assert_eq!(
-        post(&gateway, PATH, "key-00000003", &note).await.ok()["data"]["summary"]["succeeded"],
-        1
-    );
+    assert_eq!(post(&gateway, PATH, "key-00000003", &note).await.ok()["data"]["summary"]["succeeded"], 1);
     assert_eq!(applied(&gateway), 1);
     gateway.stop().await;
 }
@@ -92,10 +73,7 @@ async fn an_unconfirmed_write_is_replayed_not_sent_again() {
     let gateway = Gateway::start().await;
     let state = gateway.sandbox.state();
     let note = body(&gateway, "maybe");
-    state
-        .set_faults(vec![Rule::new(Source::Juzibot, Effect::Reset { applied: true })])
-        .await
-        .unwrap();
+    state.set_faults(vec![Rule::new(Source::Juzibot, Effect::Reset { applied: true })]).await.unwrap();
     let first = post(&gateway, PATH, "key-00000004", &note).await;
     assert_eq!(first.ok()["data"]["summary"]["unconfirmed"], 1);
     state.clear_faults().await;
@@ -111,15 +89,8 @@ async fn while_the_first_runs_the_second_is_told_so_and_a_caller_that_leaves_doe
     let state = gateway.sandbox.state();
     let note = body(&gateway, "slow");
     let slow = Duration::from_millis(700);
-    let delay = Effect::Delay {
-        min: slow,
-        max: Some(slow),
-        applied: false,
-    };
-    state
-        .set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, delay)])
-        .await
-        .unwrap();
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, delay)]).await.unwrap();
     let first = tokio::spawn({
         let (gateway, note) = (gateway.clone(), note.clone());
         async move { post(&gateway, PATH, "key-00000005", &note).await }
@@ -157,10 +128,8 @@ async fn a_key_is_8_to_255_visible_characters() {
 
 #[tokio::test]
 async fn a_full_store_refuses_new_keys() {
-    let options = GatewayOptions {
-        extra: "[idempotency]\nmax_bytes = \"3KiB\"".to_owned(),
-        ..GatewayOptions::default()
-    };
+    let options =
+        GatewayOptions { extra: "[idempotency]\nmax_bytes = \"3KiB\"".to_owned(), ..GatewayOptions::default() };
     let gateway = Gateway::with(options).await;
     let note = body(&gateway, "room");
     let mut last = post(&gateway, PATH, "key-10000000", &note).await;
@@ -172,11 +141,6 @@ async fn a_full_store_refuses_new_keys() {
         }
     }
     last.problem(503, "overloaded");
-    assert_eq!(
-        post(&gateway, PATH, "key-10000000", &note)
-            .await
-            .header("idempotent-replayed"),
-        "true"
-    );
+    assert_eq!(post(&gateway, PATH, "key-10000000", &note).await.header("idempotent-replayed"), "true");
     gateway.stop().await;
 }

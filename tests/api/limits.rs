@@ -74,11 +74,7 @@ async fn a_wait_of_less_than_a_second_is_told_as_one() {
 
 #[tokio::test]
 async fn the_defaults_are_as_documented() {
-    let gateway = Gateway::with(GatewayOptions {
-        rate_limit: String::new(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway = Gateway::with(GatewayOptions { rate_limit: String::new(), ..GatewayOptions::default() }).await;
     let reply = as_caller(&gateway, "a").await;
     assert_eq!(reply.header("ratelimit-policy"), "\"caller\";q=100;w=10");
     assert_eq!(reply.header("ratelimit"), "\"caller\";r=99;t=1");
@@ -132,10 +128,7 @@ async fn every_answer_to_a_caller_tells_its_quota() {
 async fn an_address_is_limited_before_anybody_asks_for_its_token() {
     let gateway = limited(PLENTY, SLOW, "").await;
     for _ in 0..3 {
-        gateway
-            .get_with(PATH, &[("authorization", "")])
-            .await
-            .problem(401, "unauthenticated");
+        gateway.get_with(PATH, &[("authorization", "")]).await.problem(401, "unauthenticated");
     }
     for authorization in ["", "Bearer nonsense"] {
         let reply = gateway.get_with(PATH, &[("authorization", authorization)]).await;
@@ -171,11 +164,8 @@ async fn behind_a_trusted_proxy_the_address_it_names_is_limited() {
 
 #[tokio::test]
 async fn more_requests_at_once_than_are_held_are_shed() {
-    let gateway = Gateway::with(GatewayOptions {
-        server: "max_in_flight = 1".to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway =
+        Gateway::with(GatewayOptions { server: "max_in_flight = 1".to_owned(), ..GatewayOptions::default() }).await;
     let wait = Effect::NeverAnswer { applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotList, wait)).await;
     let headers = [("prefer", "wait=2")];
@@ -197,26 +187,18 @@ async fn more_requests_at_once_than_are_held_are_shed() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
-    let gateway = Gateway::with(GatewayOptions {
-        server: "body_limit = \"1KiB\"".to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway =
+        Gateway::with(GatewayOptions { server: "body_limit = \"1KiB\"".to_owned(), ..GatewayOptions::default() }).await;
     let body_of = |bytes: usize| {
         let body = json!({"items": [{"staff_id": "s", "union_id": "o", "content": ""}]}).to_string();
-        body.replace(
-            "\"content\":\"\"",
-            &format!("\"content\":\"{}\"", "x".repeat(bytes - body.len())),
-        )
+        body.replace("\"content\":\"\"", &format!("\"content\":\"{}\"", "x".repeat(bytes - body.len())))
     };
     for path in ["/v1/remarks", "/v1/follow-ups"] {
         let ask = async |bytes: usize| {
             let headers = [("content-type", "application/json")];
             let body = body_of(bytes);
             assert_eq!(body.len(), bytes);
-            gateway
-                .send(reqwest::Method::POST, path, &headers, Some(body.into_bytes()))
-                .await
+            gateway.send(reqwest::Method::POST, path, &headers, Some(body.into_bytes())).await
         };
         ask(1_025).await.problem(413, "payload_too_large");
         ask(20_000).await.problem(413, "payload_too_large");
@@ -234,9 +216,7 @@ async fn a_caller_that_prefers_not_to_wait_is_answered_in_time() {
     }
     let paths = [PATH, "/v1/customers/x", "/v1/customers/x?include=raw"];
     let preferences = [("wait=1", 1), ("respond-async, wait=1", 1), ("wait=0", 0)];
-    let asked = paths
-        .iter()
-        .flat_map(|path| preferences.map(|preference| (path, preference)));
+    let asked = paths.iter().flat_map(|path| preferences.map(|preference| (path, preference)));
     let gateway = &gateway;
     let answered = asked.map(async |(path, (prefer, least))| {
         let started = Instant::now();
@@ -253,22 +233,16 @@ async fn a_caller_that_prefers_not_to_wait_is_answered_in_time() {
 
 #[tokio::test]
 async fn a_preference_does_not_lengthen_the_servers_own_time() {
-    let gateway = Gateway::with(GatewayOptions {
-        server: "request_timeout = \"500ms\"".to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway =
+        Gateway::with(GatewayOptions { server: "request_timeout = \"500ms\"".to_owned(), ..GatewayOptions::default() })
+            .await;
     let wait = Effect::NeverAnswer { applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotList, wait)).await;
     for prefer in ["wait=2", "wait=86400", "wait=soon", "wait=-1", ";;;"] {
         let started = Instant::now();
         let reply = gateway.get_with(PATH, &[("prefer", prefer)]).await;
         reply.problem(504, "source_timeout");
-        assert!(
-            started.elapsed() < Duration::from_millis(1_900),
-            "{prefer}: {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_millis(1_900), "{prefer}: {:?}", started.elapsed());
     }
     gateway.stop().await;
 }

@@ -11,28 +11,15 @@ use crate::support::{Gateway, Reply, Token};
 #[track_caller]
 fn has_the_form(problem: &Value) {
     let keys: Vec<&str> = problem.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = [
-        "code",
-        "detail",
-        "errors",
-        "request_id",
-        "retryable",
-        "source",
-        "status",
-        "title",
-        "type",
-        "upstream",
-    ];
+    let expected =
+        ["code", "detail", "errors", "request_id", "retryable", "source", "status", "title", "type", "upstream"];
     assert_eq!(keys.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
     assert!(!problem["title"].as_str().unwrap().is_empty());
     assert!(!problem["detail"].as_str().unwrap().is_empty());
     assert!(problem["retryable"].is_boolean());
     for fault in problem["errors"].as_array().unwrap() {
         assert_eq!(fault.as_object().unwrap().len(), 4, "{fault}");
-        assert!(
-            fault["pointer"].is_string() != fault["parameter"].is_string(),
-            "{fault}"
-        );
+        assert!(fault["pointer"].is_string() != fault["parameter"].is_string(), "{fault}");
     }
 }
 
@@ -59,25 +46,15 @@ fn parameters(reply: &Reply) -> BTreeSet<(String, String)> {
 }
 
 fn set_of(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
-    expected
-        .iter()
-        .map(|(name, code)| ((*name).to_owned(), (*code).to_owned()))
-        .collect()
+    expected.iter().map(|(name, code)| ((*name).to_owned(), (*code).to_owned())).collect()
 }
 
 #[tokio::test]
 async fn a_route_that_is_not_there_is_a_problem_whoever_asks() {
     let gateway = Gateway::start().await;
-    for path in [
-        "/",
-        "/v1",
-        "/v1/customers/",
-        "/v1/customers/a/b",
-        "/v2/customers",
-        "/v1/nope?x=1",
-        "/livez",
-        "/metrics",
-    ] {
+    for path in
+        ["/", "/v1", "/v1/customers/", "/v1/customers/a/b", "/v2/customers", "/v1/nope?x=1", "/livez", "/metrics"]
+    {
         for headers in [&[][..], &[("authorization", "")]] {
             problem(&gateway.get_with(path, headers).await, 404, "not_found");
         }
@@ -117,20 +94,12 @@ async fn a_body_of_another_media_type_is_refused() {
             Some(""),
         ] {
             let headers: Vec<_> = media_type.map(|value| ("content-type", value)).into_iter().collect();
-            let reply = gateway
-                .send(Method::POST, path, &headers, Some(b"{\"items\":[]}".to_vec()))
-                .await;
+            let reply = gateway.send(Method::POST, path, &headers, Some(b"{\"items\":[]}".to_vec())).await;
             problem(&reply, 415, "unsupported_media_type");
         }
-        for media_type in [
-            "application/json",
-            "application/json; charset=utf-8",
-            "Application/JSON",
-        ] {
+        for media_type in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
             let headers = [("content-type", media_type)];
-            let reply = gateway
-                .send(Method::POST, path, &headers, Some(b"{\"items\":[]}".to_vec()))
-                .await;
+            let reply = gateway.send(Method::POST, path, &headers, Some(b"{\"items\":[]}".to_vec())).await;
             problem(&reply, 422, "validation_failed");
         }
     }
@@ -175,10 +144,7 @@ async fn every_bad_parameter_of_a_list_is_named_at_once() {
         ("Limit", "unknown"),
         ("cursor", "malformed"),
     ];
-    assert_eq!(
-        parameters(&gateway.get(&format!("/v1/customers?{query}")).await),
-        set_of(&expected)
-    );
+    assert_eq!(parameters(&gateway.get(&format!("/v1/customers?{query}")).await), set_of(&expected));
     for (query, name, code) in [
         ("limit=1001", "limit", "out_of_range"),
         ("limit=99999999999999999999", "limit", "out_of_range"),
@@ -203,10 +169,7 @@ async fn every_bad_parameter_of_a_list_is_named_at_once() {
         assert_eq!(parameters(&reply), set_of(&[(name, code)]), "{query}");
     }
     let long = format!("/v1/customers?staff_id={}", "a".repeat(129));
-    assert_eq!(
-        parameters(&gateway.get(&long).await),
-        set_of(&[("staff_id", "too_long")])
-    );
+    assert_eq!(parameters(&gateway.get(&long).await), set_of(&[("staff_id", "too_long")]));
     gateway.stop().await;
 }
 
@@ -221,22 +184,13 @@ async fn every_bad_parameter_of_a_detail_is_named_at_once() {
         ("staff_id", "malformed"),
         ("limit", "unknown"),
     ];
-    assert_eq!(
-        parameters(&gateway.get(&format!("/v1/customers/x?{query}")).await),
-        set_of(&expected)
-    );
+    assert_eq!(parameters(&gateway.get(&format!("/v1/customers/x?{query}")).await), set_of(&expected));
     for id in ["%20", "a%20b", "%00", "%E5%BC%A0", "%ff", &"a".repeat(129)] {
         let named = parameters(&gateway.get(&format!("/v1/customers/{id}")).await);
-        assert!(
-            named.iter().all(|(name, _)| name == "id") && named.len() == 1,
-            "{id}: {named:?}"
-        );
+        assert!(named.iter().all(|(name, _)| name == "id") && named.len() == 1, "{id}: {named:?}");
     }
     // As long as an id may be, and of the characters it may have: nobody is called so.
-    for id in [
-        "a".repeat(128),
-        "!%22%23$%25&'()*+,-.%2F:;%3C=%3E%3F@[]%5E_%60%7B%7C%7D~".to_owned(),
-    ] {
+    for id in ["a".repeat(128), "!%22%23$%25&'()*+,-.%2F:;%3C=%3E%3F@[]%5E_%60%7B%7C%7D~".to_owned()] {
         problem(&gateway.get(&format!("/v1/customers/{id}")).await, 404, "not_found");
     }
     gateway.stop().await;
@@ -246,13 +200,8 @@ async fn every_bad_parameter_of_a_detail_is_named_at_once() {
 async fn a_batch_knows_one_parameter() {
     let gateway = Gateway::start().await;
     for path in ["/v1/remarks", "/v1/follow-ups"] {
-        let reply = gateway
-            .post(&format!("{path}?dry_run=1&source=a&source=b"), &json!({}))
-            .await;
-        assert_eq!(
-            parameters(&reply),
-            set_of(&[("dry_run", "unknown"), ("source", "duplicate")])
-        );
+        let reply = gateway.post(&format!("{path}?dry_run=1&source=a&source=b"), &json!({})).await;
+        assert_eq!(parameters(&reply), set_of(&[("dry_run", "unknown"), ("source", "duplicate")]));
     }
     gateway.stop().await;
 }
@@ -294,21 +243,13 @@ async fn a_well_formed_request_id_comes_back_and_any_other_is_replaced() {
         problem(&reply, 404, "not_found");
         reply.header("x-request-id").to_owned()
     };
-    for good in [
-        "1",
-        "0c6f2a3e-8f0b-4a9c-9d63-7d3b4f2f5e11",
-        "a/b:c=d,e;f~!",
-        &"x".repeat(128),
-    ] {
+    for good in ["1", "0c6f2a3e-8f0b-4a9c-9d63-7d3b4f2f5e11", "a/b:c=d,e;f~!", &"x".repeat(128)] {
         assert_eq!(id_of(good).await, good);
     }
     let mut made = BTreeSet::new();
     for bad in ["", " ", "two words", "tab\there", "käse", &"x".repeat(129)] {
         let id = id_of(bad).await;
-        assert!(
-            id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-            "{id}"
-        );
+        assert!(id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
         made.insert(id);
     }
     assert_eq!(made.len(), 6, "each request has its own");
@@ -331,9 +272,7 @@ async fn every_answer_has_a_request_id() {
         let reply = gateway.get_with(&path, headers).await;
         assert_eq!(reply.status.as_u16(), status, "{path}");
         assert!(seen.insert(reply.header("x-request-id").to_owned()), "{path}");
-        let named = gateway
-            .get_with(&path, &[headers, &[("x-request-id", "of-the-caller")]].concat())
-            .await;
+        let named = gateway.get_with(&path, &[headers, &[("x-request-id", "of-the-caller")]].concat()).await;
         assert_eq!(named.header("x-request-id"), "of-the-caller");
     }
     assert!(!seen.contains(""));

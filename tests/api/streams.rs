@@ -14,26 +14,16 @@ const STREAM: [(&str, &str); 1] = [("accept", "application/x-ndjson")];
 fn lines(reply: &Reply) -> Vec<Value> {
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.header("content-type"), "application/x-ndjson");
-    reply
-        .body
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    reply.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn ids(lines: &[Value]) -> Vec<String> {
-    lines
-        .iter()
-        .filter_map(|line| Some(line.get("records")?[0]["id"].as_str()?.to_owned()))
-        .collect()
+    lines.iter().filter_map(|line| Some(line.get("records")?[0]["id"].as_str()?.to_owned())).collect()
 }
 
 fn customers(customers: usize) -> GatewayOptions {
     let mut options = GatewayOptions::default();
-    options.sandbox = sandbox::Options {
-        customers,
-        ..options.sandbox
-    };
+    options.sandbox = sandbox::Options { customers, ..options.sandbox };
     options
 }
 
@@ -56,11 +46,7 @@ async fn a_stream_brings_every_customer_once_and_ends_with_the_count() {
 async fn a_cursor_source_streams_too() {
     let gateway = Gateway::with(customers(3500)).await;
     let total = gateway.sandbox.state().people().tanma_total("dowen");
-    let lines = lines(
-        &gateway
-            .get_with("/v1/customers?source=tanma&staff_id=dowen", &STREAM)
-            .await,
-    );
+    let lines = lines(&gateway.get_with("/v1/customers?source=tanma&staff_id=dowen", &STREAM).await);
     assert_eq!(lines.last().unwrap()["end"]["count"], total);
     assert_eq!(ids(&lines).iter().collect::<HashSet<_>>().len(), total);
     gateway.stop().await;
@@ -70,25 +56,11 @@ async fn a_cursor_source_streams_too() {
 async fn a_failure_of_the_first_page_is_a_problem_and_a_later_one_a_line_to_resume_from() {
     let gateway = Gateway::with(customers(3500)).await;
     let state = gateway.sandbox.state();
-    let failure = || Effect::Status {
-        status: 503,
-        retry_after: None,
-        body: String::new(),
-        applied: false,
-    };
-    state
-        .set_faults(vec![Rule::new(Source::Juzibot, failure())])
-        .await
-        .unwrap();
-    gateway
-        .get_with("/v1/customers?source=juzibot", &STREAM)
-        .await
-        .problem(503, "source_unavailable");
+    let failure = || Effect::Status { status: 503, retry_after: None, body: String::new(), applied: false };
+    state.set_faults(vec![Rule::new(Source::Juzibot, failure())]).await.unwrap();
+    gateway.get_with("/v1/customers?source=juzibot", &STREAM).await.problem(503, "source_unavailable");
 
-    state
-        .set_faults(vec![Rule::new(Source::Juzibot, failure()).after(2)])
-        .await
-        .unwrap();
+    state.set_faults(vec![Rule::new(Source::Juzibot, failure()).after(2)]).await.unwrap();
     let broken = lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await);
     let last = broken.last().unwrap();
     assert_eq!(last["error"]["code"], "source_unavailable");
@@ -110,9 +82,8 @@ async fn a_failure_of_the_first_page_is_a_problem_and_a_later_one_a_line_to_resu
 async fn rows_that_drift_repeats_are_sent_once_and_the_end_warns() {
     let gateway = Gateway::with(customers(3500)).await;
     let state = gateway.sandbox.state();
-    let before: HashSet<String> = ids(&lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await))
-        .into_iter()
-        .collect();
+    let before: HashSet<String> =
+        ids(&lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await)).into_iter().collect();
     // A page is answered as the one before it: what a shift of a whole page looks like.
     state
         .set_faults(vec![
@@ -132,19 +103,14 @@ async fn rows_that_drift_repeats_are_sent_once_and_the_end_warns() {
 async fn rows_inserted_during_a_walk_warn_and_hide_none_that_were_there() {
     let gateway = Gateway::with(customers(500)).await;
     let state = gateway.sandbox.state();
-    let before: HashSet<String> = ids(&lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await))
-        .into_iter()
-        .collect();
+    let before: HashSet<String> =
+        ids(&lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await)).into_iter().collect();
     let mut path = "/v1/customers?source=juzibot&limit=100".to_owned();
     let (mut seen, mut warned) = (HashSet::new(), false);
     loop {
         let page = gateway.get(&path).await.ok();
         seen.extend(ids(page["data"].as_array().unwrap()));
-        warned |= page["meta"]["warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|warning| warning["code"] == "drift");
+        warned |= page["meta"]["warnings"].as_array().unwrap().iter().any(|warning| warning["code"] == "drift");
         state.insert_customers(3);
         let Some(cursor) = page["page"]["next_cursor"].as_str() else {
             break;
@@ -159,15 +125,10 @@ async fn rows_inserted_during_a_walk_warn_and_hide_none_that_were_there() {
 #[tokio::test]
 async fn a_stream_has_no_limit_and_other_forms_are_not_acceptable() {
     let gateway = Gateway::start().await;
-    let problem = gateway
-        .get_with("/v1/customers?source=juzibot&limit=5", &STREAM)
-        .await
-        .problem(400, "invalid_request");
+    let problem =
+        gateway.get_with("/v1/customers?source=juzibot&limit=5", &STREAM).await.problem(400, "invalid_request");
     assert_eq!(problem["errors"][0]["parameter"], "limit");
-    gateway
-        .get_with("/v1/customers?source=juzibot", &[("accept", "text/csv")])
-        .await
-        .problem(406, "not_acceptable");
+    gateway.get_with("/v1/customers?source=juzibot", &[("accept", "text/csv")]).await.problem(406, "not_acceptable");
     gateway.get_with("/v1/me", &STREAM).await.problem(406, "not_acceptable");
     gateway.stop().await;
 }
@@ -184,26 +145,20 @@ async fn a_stream_waits_for_quota_rather_than_fail() {
 
 #[tokio::test]
 async fn streams_are_capped_for_a_caller_and_in_total() {
-    for (setting, status, code) in [
-        ("max_streams_per_caller = 1", 429, "rate_limited"),
-        ("max_streams = 1", 503, "overloaded"),
-    ] {
+    for (setting, status, code) in
+        [("max_streams_per_caller = 1", 429, "rate_limited"), ("max_streams = 1", 503, "overloaded")]
+    {
         let mut options = customers(20_000);
         options.server = setting.to_owned();
         let gateway = Gateway::with(options).await;
         // A reader that takes the head and no more holds its place.
         let reader = gateway.open("/v1/customers?source=juzibot", &STREAM).await;
         assert_eq!(reader.status(), 200);
-        gateway
-            .get_with("/v1/customers?source=juzibot", &STREAM)
-            .await
-            .problem(status, code);
+        gateway.get_with("/v1/customers?source=juzibot", &STREAM).await.problem(status, code);
         drop(reader);
         // It is given back when the reader leaves, which the gateway notices as it writes.
         loop {
-            let reply = gateway
-                .send(Method::GET, "/v1/customers?source=juzibot", &STREAM, None)
-                .await;
+            let reply = gateway.send(Method::GET, "/v1/customers?source=juzibot", &STREAM, None).await;
             if reply.status == 200 {
                 break;
             }

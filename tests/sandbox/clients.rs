@@ -15,11 +15,7 @@ pub(crate) async fn sandbox(options: Options) -> Sandbox {
 }
 
 pub(crate) async fn small() -> Sandbox {
-    sandbox(Options {
-        customers: 60,
-        ..Options::default()
-    })
-    .await
+    sandbox(Options { customers: 60, ..Options::default() }).await
 }
 
 pub(crate) fn http() -> reqwest::Client {
@@ -63,18 +59,9 @@ impl Signed {
     pub(crate) fn at(path: &'static str, body: &Value, milliseconds: i64) -> Self {
         let (body, timestamp) = (body.to_string(), milliseconds.to_string());
         let sign = scrm_gateway::sandbox::tanma::sign(APP_ID, &timestamp, body.as_bytes(), &APP_KEY.into());
-        let headers = [
-            ("appId", APP_ID.to_owned()),
-            ("timestamp", timestamp.clone()),
-            ("sign", sign),
-        ];
+        let headers = [("appId", APP_ID.to_owned()), ("timestamp", timestamp.clone()), ("sign", sign)];
         let content_type = ("Content-Type", "application/json".to_owned());
-        Self {
-            path,
-            body,
-            timestamp,
-            headers: headers.into_iter().chain([content_type]).collect(),
-        }
+        Self { path, body, timestamp, headers: headers.into_iter().chain([content_type]).collect() }
     }
 
     pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
@@ -83,9 +70,7 @@ impl Signed {
     }
 
     pub(crate) async fn send(self, sandbox: &Sandbox) -> Response {
-        let request = http()
-            .post(format!("{}{}", sandbox.tanma_url(), self.path))
-            .body(self.body);
+        let request = http().post(format!("{}{}", sandbox.tanma_url(), self.path)).body(self.body);
         self.headers
             .into_iter()
             .fold(request, |request, (name, value)| request.header(name, value))

@@ -15,19 +15,12 @@ use crate::clients::{DETAILS, LIST, Signed, TOKEN, http, juzibot_get, juzibot_po
 /// A small sandbox with one rule that always strikes.
 async fn struck(target: impl Into<Target>, effect: Effect) -> Sandbox {
     let sandbox = small().await;
-    sandbox
-        .state()
-        .add_fault(Rule::new(target, effect))
-        .await
-        .expect("a good rule");
+    sandbox.state().add_fault(Rule::new(target, effect)).await.expect("a good rule");
     sandbox
 }
 
 fn list_url(sandbox: &Sandbox) -> String {
-    format!(
-        "{}/api/v1/customer/list?token={TOKEN}&current=1&pageSize=20",
-        sandbox.juzibot_url()
-    )
+    format!("{}/api/v1/customer/list?token={TOKEN}&current=1&pageSize=20", sandbox.juzibot_url())
 }
 
 async fn get(url: String) -> reqwest::Result<reqwest::Response> {
@@ -36,10 +29,7 @@ async fn get(url: String) -> reqwest::Result<reqwest::Response> {
 
 /// The operating system's error under a client's.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    error
-        .downcast_ref::<io::Error>()
-        .map(io::Error::kind)
-        .or_else(|| error.source().and_then(io_kind))
+    error.downcast_ref::<io::Error>().map(io::Error::kind).or_else(|| error.source().and_then(io_kind))
 }
 
 /// Sends one remark, and the outcome may be anything.
@@ -51,18 +41,12 @@ async fn try_remark(sandbox: &Sandbox) -> reqwest::Result<reqwest::Response> {
 
 #[tokio::test]
 async fn a_delay_holds_the_answer_back() {
-    let delay = |applied| Effect::Delay {
-        min: Duration::from_millis(80),
-        max: Some(Duration::from_millis(90)),
-        applied,
-    };
+    let delay =
+        |applied| Effect::Delay { min: Duration::from_millis(80), max: Some(Duration::from_millis(90)), applied };
     for applied in [false, true] {
         let sandbox = struck(Endpoint::JuzibotList, delay(applied)).await;
         let start = Instant::now();
-        assert_eq!(
-            juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"],
-            0
-        );
+        assert_eq!(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"], 0);
         assert!(start.elapsed() >= Duration::from_millis(80));
     }
 }
@@ -96,49 +80,32 @@ async fn until(so: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_client_that_gives_up_on_a_delay_finds_the_write_applied_or_not() {
     for applied in [false, true] {
-        let delay = Effect::Delay {
-            min: Duration::from_hours(1),
-            max: None,
-            applied,
-        };
+        let delay = Effect::Delay { min: Duration::from_hours(1), max: None, applied };
         assert_eq!(applied_when_given_up(delay, applied).await, usize::from(applied));
     }
 }
 
 #[tokio::test]
 async fn a_dripped_body_comes_in_pieces_and_whole() {
-    let effect = Effect::Drip {
-        bytes: 4_000,
-        every: Duration::from_millis(20),
-    };
+    let effect = Effect::Drip { bytes: 4_000, every: Duration::from_millis(20) };
     let sandbox = struck(Endpoint::JuzibotList, effect).await;
     let start = Instant::now();
     let response = get(list_url(&sandbox)).await.unwrap();
     let length = response.content_length().unwrap();
     let body: Value = response.json().await.unwrap();
     let waits = u32::try_from((length - 1) / 4_000).unwrap();
-    assert!(
-        waits > 0 && start.elapsed() >= waits * Duration::from_millis(20),
-        "{length} bytes"
-    );
+    assert!(waits > 0 && start.elapsed() >= waits * Duration::from_millis(20), "{length} bytes");
     assert_eq!(body["data"].as_array().unwrap().len(), 20);
 }
 
 #[tokio::test]
 async fn a_code_comes_inside_http_200_in_the_sources_own_envelope() {
-    let effect = Effect::Code {
-        code: 45_009,
-        message: "api freq out of limit".to_owned(),
-        applied: false,
-    };
+    let effect = Effect::Code { code: 45_009, message: "api freq out of limit".to_owned(), applied: false };
     let sandbox = struck(Target::All, effect).await;
     let answer = juzibot_get(&sandbox, "list", "current=1&pageSize=1").await;
     assert_eq!(answer, json!({"errcode": 45_009, "errmsg": "api freq out of limit"}));
     let answer = tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await;
-    assert_eq!(
-        answer,
-        json!({"code": 45_009, "message": "api freq out of limit", "data": null})
-    );
+    assert_eq!(answer, json!({"code": 45_009, "message": "api freq out of limit", "data": null}));
     let union_id = sandbox.state().people().featured().union_id;
     assert_eq!(remark(&sandbox, "rocky", &union_id, "好").await["errcode"], 45_009);
     assert!(sandbox.state().applied_remarks().is_empty());
@@ -148,12 +115,8 @@ async fn a_code_comes_inside_http_200_in_the_sources_own_envelope() {
 #[tokio::test]
 async fn a_status_comes_with_its_retry_after_and_body_for_as_long_as_the_rule_says() {
     let sandbox = small().await;
-    let effect = Effect::Status {
-        status: 429,
-        retry_after: Some("7".to_owned()),
-        body: "slow down".to_owned(),
-        applied: false,
-    };
+    let effect =
+        Effect::Status { status: 429, retry_after: Some("7".to_owned()), body: "slow down".to_owned(), applied: false };
     let rule = Rule::new(Endpoint::JuzibotList, effect).when(When::First(1)).after(1);
     sandbox.state().add_fault(rule).await.unwrap();
     assert_eq!(get(list_url(&sandbox)).await.unwrap().status(), StatusCode::OK);
@@ -169,12 +132,7 @@ async fn a_status_comes_with_its_retry_after_and_body_for_as_long_as_the_rule_sa
 #[tokio::test]
 async fn an_error_may_hide_a_write_that_was_applied() {
     for applied in [false, true] {
-        let effect = Effect::Status {
-            status: 502,
-            retry_after: None,
-            body: String::new(),
-            applied,
-        };
+        let effect = Effect::Status { status: 502, retry_after: None, body: String::new(), applied };
         let sandbox = struck(Endpoint::JuzibotSetRemark, effect).await;
         assert_eq!(try_remark(&sandbox).await.unwrap().status(), StatusCode::BAD_GATEWAY);
         assert_eq!(sandbox.state().applied_remarks().len(), usize::from(applied));
@@ -198,24 +156,14 @@ async fn refused_connections_are_refused_at_one_source_until_it_is_cleared() {
     let client = http();
     assert!(client.get(list_url(&sandbox)).send().await.is_ok());
     for _ in 0..3 {
-        sandbox
-            .state()
-            .add_fault(Rule::new(Source::Juzibot, Effect::RefuseConnections))
-            .await
-            .unwrap();
+        sandbox.state().add_fault(Rule::new(Source::Juzibot, Effect::RefuseConnections)).await.unwrap();
         for client in [&client, &http()] {
             let error = client.get(list_url(&sandbox)).send().await.unwrap_err();
             assert_eq!(io_kind(&error), Some(io::ErrorKind::ConnectionRefused), "{error:?}");
         }
-        assert_eq!(
-            tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await["code"],
-            0
-        );
+        assert_eq!(tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await["code"], 0);
         sandbox.state().clear_faults().await;
-        assert_eq!(
-            client.get(list_url(&sandbox)).send().await.unwrap().status(),
-            StatusCode::OK
-        );
+        assert_eq!(client.get(list_url(&sandbox)).send().await.unwrap().status(), StatusCode::OK);
     }
     assert_eq!(sandbox.state().calls_to(Endpoint::JuzibotList), 4);
 }
@@ -228,49 +176,30 @@ async fn a_port_may_close_after_some_requests_or_for_a_while() {
     for _ in 0..2 {
         assert!(get(list_url(&sandbox)).await.is_ok());
     }
-    assert_eq!(
-        io_kind(&get(list_url(&sandbox)).await.unwrap_err()),
-        Some(io::ErrorKind::ConnectionReset)
-    );
-    assert_eq!(
-        tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await["code"],
-        0
-    );
+    assert_eq!(io_kind(&get(list_url(&sandbox)).await.unwrap_err()), Some(io::ErrorKind::ConnectionReset));
+    assert_eq!(tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await["code"], 0);
 
     let lasts = Duration::from_millis(300);
-    let window = When::Window {
-        from: Duration::ZERO,
-        lasts,
-    };
+    let window = When::Window { from: Duration::ZERO, lasts };
     let outage = Rule::new(Source::Juzibot, Effect::RefuseConnections).when(window);
     let start = Instant::now();
     sandbox.state().set_faults(vec![outage]).await.unwrap();
     let outcome = get(list_url(&sandbox)).await;
     assert!(start.elapsed() >= lasts || outcome.unwrap_err().is_connect());
     let back = async { while get(list_url(&sandbox)).await.is_err() {} };
-    timeout(Duration::from_secs(10), back)
-        .await
-        .expect("the port opens by itself");
+    timeout(Duration::from_secs(10), back).await.expect("the port opens by itself");
 }
 
 #[tokio::test]
 async fn a_sandbox_stops_while_a_port_is_closed_and_a_request_hangs() {
     let sandbox = struck(Source::Tanma, Effect::RefuseConnections).await;
-    sandbox
-        .state()
-        .add_fault(Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: true }))
-        .await
-        .unwrap();
+    sandbox.state().add_fault(Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: true })).await.unwrap();
     let state = sandbox.state().clone();
     let hanging = tokio::spawn(get(list_url(&sandbox)));
     until(|| state.calls_to(Endpoint::JuzibotList) == 1).await;
-    timeout(Duration::from_secs(10), sandbox.stop())
-        .await
-        .expect("it stops");
+    timeout(Duration::from_secs(10), sandbox.stop()).await.expect("it stops");
     assert!(hanging.await.unwrap().is_err());
-    timeout(Duration::from_secs(10), state.clear_faults())
-        .await
-        .expect("nobody waits for ports that are gone");
+    timeout(Duration::from_secs(10), state.clear_faults()).await.expect("nobody waits for ports that are gone");
 }
 
 #[tokio::test]
@@ -295,16 +224,9 @@ async fn a_truncated_body_is_shorter_than_it_said() {
 #[tokio::test]
 async fn a_page_of_html_comes_with_200() {
     let sandbox = struck(Source::Tanma, Effect::Html { applied: false }).await;
-    let response = Signed::new(DETAILS, &json!({"externalUserId": "x"}))
-        .send(&sandbox)
-        .await;
+    let response = Signed::new(DETAILS, &json!({"externalUserId": "x"})).send(&sandbox).await;
     assert_eq!(response.status(), StatusCode::OK);
-    assert!(
-        response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     assert!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"));
 }
 
@@ -314,10 +236,7 @@ async fn types_are_wrong_where_they_are_to_be() {
     assert!(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["data"].is_string());
     assert!(tanma(&sandbox, DETAILS, &json!({"externalUserId": "x"})).await["data"].is_string());
     let union_id = sandbox.state().people().featured().union_id;
-    assert_eq!(
-        remark(&sandbox, "rocky", &union_id, "好").await,
-        json!({"errcode": 0, "errmsg": "ok"})
-    );
+    assert_eq!(remark(&sandbox, "rocky", &union_id, "好").await, json!({"errcode": 0, "errmsg": "ok"}));
 
     let sandbox = struck(Target::All, Effect::WrongTypes(WrongTypes::NumbersAreObjects)).await;
     let list = juzibot_get(&sandbox, "list", "current=1&pageSize=1").await;
@@ -331,56 +250,29 @@ async fn types_are_wrong_where_they_are_to_be() {
 async fn pages_repeat_totals_lie_and_cursors_turn_in_circles() {
     let sandbox = struck(Target::All, Effect::DuplicatePage).await;
     let page = |number| format!("current={number}&pageSize=5");
-    let (first, second) = (
-        juzibot_get(&sandbox, "list", &page(1)).await,
-        juzibot_get(&sandbox, "list", &page(2)).await,
-    );
+    let (first, second) =
+        (juzibot_get(&sandbox, "list", &page(1)).await, juzibot_get(&sandbox, "list", &page(2)).await);
     assert_eq!(first["data"], second["data"]);
 
-    sandbox
-        .state()
-        .set_faults(vec![Rule::new(Source::Juzibot, Effect::WrongTotal(3))])
-        .await
-        .unwrap();
+    sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, Effect::WrongTotal(3))]).await.unwrap();
     let lying = juzibot_get(&sandbox, "list", &page(1)).await;
     assert_eq!((&lying["total"], &lying["data"]), (&json!(3), &first["data"]));
 
-    sandbox
-        .state()
-        .set_faults(vec![Rule::new(Source::Tanma, Effect::RepeatCursor)])
-        .await
-        .unwrap();
+    sandbox.state().set_faults(vec![Rule::new(Source::Tanma, Effect::RepeatCursor)]).await.unwrap();
     let one = tanma(&sandbox, LIST, &json!({"qwUserId": "rocky", "size": 1})).await;
     let cursor = &one["data"]["nextCursor"];
-    let two = tanma(
-        &sandbox,
-        LIST,
-        &json!({"qwUserId": "rocky", "size": 1, "cursor": cursor}),
-    )
-    .await;
+    let two = tanma(&sandbox, LIST, &json!({"qwUserId": "rocky", "size": 1, "cursor": cursor})).await;
     assert_eq!(&two["data"]["nextCursor"], cursor);
 }
 
 #[tokio::test]
 async fn items_fail_on_demand_inside_a_good_or_a_bad_envelope() {
     for code in [0, 50_000] {
-        let sandbox = struck(
-            Source::Juzibot,
-            Effect::FailItems {
-                items: 1,
-                code,
-                item_code: 45_009,
-            },
-        )
-        .await;
+        let sandbox = struck(Source::Juzibot, Effect::FailItems { items: 1, code, item_code: 45_009 }).await;
         let union_id = sandbox.state().people().featured().union_id;
         let item = |staff: &str| json!({"userId": staff, "unionId": union_id, "remark": "好"});
-        let remarks = juzibot_post(
-            &sandbox,
-            "set_remark",
-            &json!({"remark_list": [item("rocky"), item("lisi")]}),
-        )
-        .await;
+        let remarks =
+            juzibot_post(&sandbox, "set_remark", &json!({"remark_list": [item("rocky"), item("lisi")]})).await;
         assert_eq!(remarks["errcode"], code);
         assert_eq!(remarks["fail_list"].as_array().unwrap().len(), 1);
         assert_eq!(
@@ -432,19 +324,9 @@ async fn what_is_never_answered_may_have_been_applied() {
 async fn a_rate_strikes_the_same_requests_of_the_same_seed() {
     let mut outcomes = Vec::new();
     for seed in [3, 3, 4] {
-        let effect = Effect::Code {
-            code: 1,
-            message: String::new(),
-            applied: false,
-        };
+        let effect = Effect::Code { code: 1, message: String::new(), applied: false };
         let faults = vec![Rule::new(Target::All, effect).when(When::Rate(0.5))];
-        let sandbox = sandbox(Options {
-            customers: 5,
-            seed,
-            faults,
-            ..Options::default()
-        })
-        .await;
+        let sandbox = sandbox(Options { customers: 5, seed, faults, ..Options::default() }).await;
         let mut codes = Vec::new();
         for _ in 0..40 {
             codes.push(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"].clone());

@@ -11,12 +11,7 @@ use serde_json::{Value, json};
 use crate::clients::{TOKEN, http, juzibot_get, juzibot_post, remark, sandbox, small};
 
 async fn with(rules: Rules) -> Sandbox {
-    sandbox(Options {
-        customers: 60,
-        juzibot: rules,
-        ..Options::default()
-    })
-    .await
+    sandbox(Options { customers: 60, juzibot: rules, ..Options::default() }).await
 }
 
 async fn walk(sandbox: &Sandbox, size: usize, query: &str) -> Vec<Value> {
@@ -34,18 +29,12 @@ async fn walk(sandbox: &Sandbox, size: usize, query: &str) -> Vec<Value> {
 }
 
 fn ids(rows: &[Value]) -> Vec<&str> {
-    rows.iter()
-        .map(|row| row["externalUserId"].as_str().expect("an id"))
-        .collect()
+    rows.iter().map(|row| row["externalUserId"].as_str().expect("an id")).collect()
 }
 
 #[tokio::test]
 async fn a_walk_of_all_pages_meets_each_customer_once() {
-    let sandbox = sandbox(Options {
-        customers: 500,
-        ..Options::default()
-    })
-    .await;
+    let sandbox = sandbox(Options { customers: 500, ..Options::default() }).await;
     let rows = walk(&sandbox, 37, "").await;
     assert_eq!(ids(&rows).into_iter().collect::<BTreeSet<_>>().len(), rows.len());
     assert_eq!(rows.len(), sandbox.state().people().juzibot_total(None));
@@ -66,24 +55,15 @@ async fn the_lists_of_the_staff_together_are_all_customers() {
         of_staff.extend(ids(&rows).into_iter().map(str::to_owned));
     }
     assert_eq!(of_staff, ids(&all).into_iter().map(str::to_owned).collect());
-    assert_eq!(
-        juzibot_get(&sandbox, "list", "current=1&pageSize=1&userId=nobody").await["total"],
-        0
-    );
+    assert_eq!(juzibot_get(&sandbox, "list", "current=1&pageSize=1&userId=nobody").await["total"], 0);
 }
 
 #[tokio::test]
 async fn rows_vary_as_the_vendors_do() {
     let sandbox = sandbox(Options::default()).await;
     let rows = walk(&sandbox, 1_000, "").await;
-    let relations: Vec<&Value> = rows
-        .iter()
-        .flat_map(|row| row["followUser"].as_array().unwrap())
-        .collect();
-    let tags: Vec<&Value> = relations
-        .iter()
-        .flat_map(|one| one["tags"].as_array().unwrap())
-        .collect();
+    let relations: Vec<&Value> = rows.iter().flat_map(|row| row["followUser"].as_array().unwrap()).collect();
+    let tags: Vec<&Value> = relations.iter().flat_map(|one| one["tags"].as_array().unwrap()).collect();
     assert!(rows.iter().any(|row| row.get("unionId").is_none()));
     assert!(rows.iter().any(|row| row.get("unionId") == Some(&Value::Null)));
     assert!(rows.iter().filter(|row| row["unionId"].is_string()).count() * 10 > rows.len() * 8);
@@ -94,11 +74,7 @@ async fn rows_vary_as_the_vendors_do() {
         relations.iter().any(|one| one["state"].is_string()) && relations.iter().any(|one| one.get("state").is_none())
     );
     assert!(relations.iter().any(|one| one["remarkMobiles"].is_array()));
-    assert!(
-        relations
-            .iter()
-            .all(|one| one["createTimestamp"].as_i64().unwrap() > 1_600_000_000_000)
-    );
+    assert!(relations.iter().all(|one| one["createTimestamp"].as_i64().unwrap() > 1_600_000_000_000));
     assert!(tags.iter().all(|tag| (tag["type"] == "1") == tag["tagId"].is_string()));
     assert!(tags.iter().any(|tag| tag["type"] == "2"));
 }
@@ -110,47 +86,26 @@ async fn arrivals_make_a_walk_by_pages_meet_rows_twice() {
     sandbox.state().insert_customers(10);
     let second = juzibot_get(&sandbox, "list", "current=2&pageSize=10").await;
     assert_eq!(first["data"], second["data"]);
-    assert_eq!(
-        second["total"].as_u64(),
-        first["total"].as_u64().map(|total| total + 10)
-    );
+    assert_eq!(second["total"].as_u64(), first["total"].as_u64().map(|total| total + 10));
 }
 
 #[tokio::test]
 async fn the_token_is_checked_first_on_every_call() {
     let sandbox = small().await;
     let base = format!("{}/api/v1/customer", sandbox.juzibot_url());
-    for url in [
-        format!("{base}/list"),
-        format!("{base}/list?token=wrong&bogus=1"),
-        format!("{base}/detail?token="),
-    ] {
+    for url in [format!("{base}/list"), format!("{base}/list?token=wrong&bogus=1"), format!("{base}/detail?token=")] {
         let answer: Value = http().get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer, json!({"errcode": 40_001, "errmsg": "invalid token"}));
     }
-    let posted = http()
-        .post(format!("{base}/set_remark?token=wrong"))
-        .body("no JSON")
-        .send()
-        .await
-        .unwrap();
+    let posted = http().post(format!("{base}/set_remark?token=wrong")).body("no JSON").send().await.unwrap();
     assert_eq!(posted.json::<Value>().await.unwrap()["errcode"], 40_001);
 
     sandbox.state().revoke_token(Source::Juzibot);
-    assert_eq!(
-        juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"],
-        40_001
-    );
+    assert_eq!(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"], 40_001);
     sandbox.state().restore_token(Source::Juzibot);
-    assert_eq!(
-        juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"],
-        0
-    );
+    assert_eq!(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"], 0);
     sandbox.state().rotate_token(Source::Juzibot, "new".into());
-    assert_eq!(
-        juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"],
-        40_001
-    );
+    assert_eq!(juzibot_get(&sandbox, "list", "current=1&pageSize=1").await["errcode"], 40_001);
 
     assert_eq!(sandbox.state().calls_to(Endpoint::JuzibotList), 5);
     assert_eq!(sandbox.state().calls()[&Endpoint::JuzibotSetRemark], 1);
@@ -176,11 +131,7 @@ async fn bad_parameters_of_a_read_are_refused_inside_http_200() {
         assert_eq!(juzibot_get(&sandbox, "list", query).await["errcode"], 40_058, "{query}");
     }
     for query in ["", "unionId=", "id=1", "unionId=a&unionId=b"] {
-        assert_eq!(
-            juzibot_get(&sandbox, "detail", query).await["errcode"],
-            40_058,
-            "{query}"
-        );
+        assert_eq!(juzibot_get(&sandbox, "detail", query).await["errcode"], 40_058, "{query}");
     }
     let beyond = juzibot_get(&sandbox, "list", "current=18446744073709551615&pageSize=1000").await;
     assert_eq!((&beyond["errcode"], &beyond["data"]), (&json!(0), &json!([])));
@@ -190,32 +141,12 @@ async fn bad_parameters_of_a_read_are_refused_inside_http_200() {
 async fn other_paths_methods_and_media_types_are_http_errors() {
     let sandbox = small().await;
     let base = format!("{}/api/v1/customer", sandbox.juzibot_url());
-    assert_eq!(
-        http()
-            .get(format!("{base}/lists?token={TOKEN}"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(http().get(format!("{base}/lists?token={TOKEN}")).send().await.unwrap().status(), StatusCode::NOT_FOUND);
     let method = http().post(format!("{base}/list?token={TOKEN}")).send().await.unwrap();
-    assert_eq!(
-        (method.status(), method.headers()["allow"].to_str().unwrap()),
-        (StatusCode::METHOD_NOT_ALLOWED, "GET")
-    );
-    let media = http()
-        .post(format!("{base}/set_remark?token={TOKEN}"))
-        .body("{}")
-        .send()
-        .await
-        .unwrap();
+    assert_eq!((method.status(), method.headers()["allow"].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET"));
+    let media = http().post(format!("{base}/set_remark?token={TOKEN}")).body("{}").send().await.unwrap();
     assert_eq!(media.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let tanmas = http()
-        .post(format!("{}{}", sandbox.juzibot_url(), crate::clients::LIST))
-        .send()
-        .await
-        .unwrap();
+    let tanmas = http().post(format!("{}{}", sandbox.juzibot_url(), crate::clients::LIST)).send().await.unwrap();
     assert_eq!(tanmas.status(), StatusCode::NOT_FOUND);
 }
 
@@ -228,10 +159,7 @@ async fn a_detail_is_found_by_either_id_and_the_union_id_wins() {
     assert_eq!(found["data"]["unionId"], union);
     assert!(found.get("total").is_none());
     assert_eq!(found["data"]["followUser"].as_array().unwrap().len(), 3);
-    assert_eq!(
-        juzibot_get(&sandbox, "detail", &format!("unionId={union}&externalUserId=other")).await,
-        found
-    );
+    assert_eq!(juzibot_get(&sandbox, "detail", &format!("unionId={union}&externalUserId=other")).await, found);
     let lost = juzibot_get(&sandbox, "detail", &format!("unionId=other&externalUserId={external}")).await;
     assert_eq!(lost, json!({"errcode": 0, "errmsg": "ok", "data": null}));
 }
@@ -242,16 +170,9 @@ async fn not_found_takes_the_form_it_is_switched_to() {
         (NotFound::NullData, json!({"errcode": 0, "errmsg": "ok", "data": null})),
         (NotFound::EmptyObject, json!({"errcode": 0, "errmsg": "ok", "data": {}})),
         (NotFound::AbsentData, json!({"errcode": 0, "errmsg": "ok"})),
-        (
-            NotFound::Code(40_003),
-            json!({"errcode": 40_003, "errmsg": "customer not found"}),
-        ),
+        (NotFound::Code(40_003), json!({"errcode": 40_003, "errmsg": "customer not found"})),
     ] {
-        let sandbox = with(Rules {
-            not_found: form,
-            ..Rules::default()
-        })
-        .await;
+        let sandbox = with(Rules { not_found: form, ..Rules::default() }).await;
         assert_eq!(juzibot_get(&sandbox, "detail", "unionId=nobody").await, expected);
     }
 }
@@ -260,10 +181,7 @@ async fn not_found_takes_the_form_it_is_switched_to() {
 async fn a_remark_shows_afterwards_and_is_accounted_once() {
     let sandbox = small().await;
     let featured = sandbox.state().people().featured();
-    assert_eq!(
-        remark(&sandbox, "rocky", &featured.union_id, "新备注").await,
-        json!({"errcode": 0, "errmsg": "ok"})
-    );
+    assert_eq!(remark(&sandbox, "rocky", &featured.union_id, "新备注").await, json!({"errcode": 0, "errmsg": "ok"}));
     let item = json!({"userId": "lisi", "unionId": featured.union_id, "description": "只有描述"});
     juzibot_post(&sandbox, "set_remark", &json!({"remark_list": [item]})).await;
 
@@ -273,34 +191,19 @@ async fn a_remark_shows_afterwards_and_is_accounted_once() {
     assert_eq!(list["data"][0], detail["data"]);
     let applied = sandbox.state().applied_remarks();
     assert_eq!(applied.len(), 2);
-    assert_eq!(
-        (applied[0].staff_id.as_str(), applied[0].remark.as_deref()),
-        ("rocky", Some("新备注"))
-    );
-    assert_eq!(
-        (applied[1].remark.as_deref(), applied[1].description.as_deref()),
-        (None, Some("只有描述"))
-    );
+    assert_eq!((applied[0].staff_id.as_str(), applied[0].remark.as_deref()), ("rocky", Some("新备注")));
+    assert_eq!((applied[1].remark.as_deref(), applied[1].description.as_deref()), (None, Some("只有描述")));
 }
 
 #[tokio::test]
 async fn a_remark_for_a_stranger_is_echoed_with_its_reason() {
     for (form, code) in [(FailCode::Text, json!("84061")), (FailCode::Number, json!(84_061))] {
-        let sandbox = with(Rules {
-            fail_code: form,
-            ..Rules::default()
-        })
-        .await;
+        let sandbox = with(Rules { fail_code: form, ..Rules::default() }).await;
         let union_id = sandbox.state().people().featured().union_id;
         let good = json!({"userId": "rocky", "unionId": union_id, "remark": "好"});
         let no_relation = json!({"userId": "dowen", "unionId": union_id, "remark": "a", "description": "b"});
         let unknown = json!({"userId": "rocky", "unionId": "o-unknown", "remark": "c"});
-        let answer = juzibot_post(
-            &sandbox,
-            "set_remark",
-            &json!({"remark_list": [no_relation, good, unknown]}),
-        )
-        .await;
+        let answer = juzibot_post(&sandbox, "set_remark", &json!({"remark_list": [no_relation, good, unknown]})).await;
         let failed = |mut item: Value| {
             item["errcode"] = code.clone();
             item["errmsg"] = json!("不存在外部联系人的关系");
@@ -317,11 +220,7 @@ async fn a_text_too_long_refuses_the_request_or_the_item() {
     let long = [("remark", "备".repeat(21), -1), ("description", "描".repeat(151), -2)];
     for (field, text, code) in long {
         let whole = small().await;
-        let per_item = with(Rules {
-            too_long: TooLong::PerItem,
-            ..Rules::default()
-        })
-        .await;
+        let per_item = with(Rules { too_long: TooLong::PerItem, ..Rules::default() }).await;
         let union_id = whole.state().people().featured().union_id;
         let fits =
             json!({"userId": "rocky", "unionId": union_id, "remark": "备".repeat(20), "description": "描".repeat(150)});
@@ -363,15 +262,9 @@ async fn bad_remark_batches_are_refused_whole() {
         let answer = juzibot_post(&sandbox, "set_remark", &json!({"remark_list": items})).await;
         assert_eq!(answer["errcode"], 40_058, "{items}");
     }
-    assert_eq!(
-        juzibot_post(&sandbox, "set_remark", &json!({"list": []})).await["errcode"],
-        40_058
-    );
+    assert_eq!(juzibot_post(&sandbox, "set_remark", &json!({"list": []})).await["errcode"], 40_058);
     assert!(sandbox.state().applied_remarks().is_empty());
-    assert_eq!(
-        juzibot_post(&sandbox, "set_remark", &json!({"remark_list": vec![good; 50]})).await["errcode"],
-        0
-    );
+    assert_eq!(juzibot_post(&sandbox, "set_remark", &json!({"remark_list": vec![good; 50]})).await["errcode"], 0);
     assert_eq!(sandbox.state().applied_remarks().len(), 50);
 }
 
@@ -386,10 +279,7 @@ async fn follow_ups_are_recorded_and_failures_echoed_without_a_reason() {
     assert_eq!(answer, json!({"errcode": 0, "errmsg": "ok", "fail_list": [bad]}));
     let applied = sandbox.state().applied_follow_ups();
     assert_eq!(
-        applied
-            .iter()
-            .map(|one| (one.content.as_str(), one.timestamp))
-            .collect::<Vec<_>>(),
+        applied.iter().map(|one| (one.content.as_str(), one.timestamp)).collect::<Vec<_>>(),
         [("一", Some(1_602_667_647)), ("二", None)]
     );
 }
@@ -413,25 +303,15 @@ async fn bad_follow_up_batches_are_refused_whole() {
         assert_eq!(answer["errcode"], 40_058);
     }
     assert!(sandbox.state().applied_follow_ups().is_empty());
-    assert_eq!(
-        juzibot_post(&sandbox, "add_follow", &json!({"follow_list": vec![good; 500]})).await["errcode"],
-        0
-    );
+    assert_eq!(juzibot_post(&sandbox, "add_follow", &json!({"follow_list": vec![good; 500]})).await["errcode"], 0);
     assert_eq!(sandbox.state().applied_follow_ups().len(), 500);
 }
 
 #[tokio::test]
 async fn the_envelope_can_be_spelled_the_other_way() {
-    let sandbox = with(Rules {
-        envelope: Envelope::CodeMessage,
-        ..Rules::default()
-    })
-    .await;
+    let sandbox = with(Rules { envelope: Envelope::CodeMessage, ..Rules::default() }).await;
     let good = juzibot_get(&sandbox, "list", "current=1&pageSize=1").await;
-    assert_eq!(
-        (&good["code"], &good["message"], good.get("errcode")),
-        (&json!(0), &json!("ok"), None)
-    );
+    assert_eq!((&good["code"], &good["message"], good.get("errcode")), (&json!(0), &json!("ok"), None));
     let bad = juzibot_get(&sandbox, "list", "").await;
     assert_eq!(bad["code"], 40_058);
 }

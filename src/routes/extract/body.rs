@@ -27,10 +27,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                ProblemCode::UnsupportedMediaType,
-                "expected Content-Type: application/json",
-            ));
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType, "expected Content-Type: application/json"));
         }
         let uri = request.uri().clone();
         let deadline = request.extensions().get::<Deadline>().copied();
@@ -42,58 +39,31 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let bytes = match read {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Problem::new(
-                    ProblemCode::PayloadTooLarge,
-                    "the body is larger than the server takes",
-                ));
+                return Err(Problem::new(ProblemCode::PayloadTooLarge, "the body is larger than the server takes"));
             }
             Ok(Err(_)) => return Err(Problem::new(ProblemCode::InvalidRequest, "the body broke off")),
             Err(_elapsed) => {
-                return Err(Problem::new(
-                    ProblemCode::InvalidRequest,
-                    "the body did not arrive in time",
-                ));
+                return Err(Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time"));
             }
         };
         let (value, duplicates) = parse(&bytes)?;
-        Ok(Self {
-            value,
-            duplicates,
-            fingerprint: fingerprint(uri.path(), uri.query().unwrap_or_default(), &bytes),
-        })
+        Ok(Self { value, duplicates, fingerprint: fingerprint(uri.path(), uri.query().unwrap_or_default(), &bytes) })
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 /// The value, and the places of repeated keys.
 fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let node = Node {
-        pointer: String::new(),
-        duplicates: &mut duplicates,
-    };
-    let value = node
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    let node = Node { pointer: String::new(), duplicates: &mut duplicates };
+    let value = node.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     value.map(|value| (value, duplicates)).map_err(|error| {
-        let detail = format!(
-            "the body is no JSON, at line {}, column {}",
-            error.line(),
-            error.column()
-        );
+        let detail = format!("the body is no JSON, at line {}, column {}", error.line(), error.column());
         Problem::new(ProblemCode::InvalidRequest, detail)
     })
 }
@@ -136,9 +106,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("a number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -153,10 +121,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut values = Vec::new();
         loop {
             let pointer = format!("{}/{}", self.pointer, values.len());
-            match list.next_element_seed(Node {
-                pointer,
-                duplicates: self.duplicates,
-            })? {
+            match list.next_element_seed(Node { pointer, duplicates: self.duplicates })? {
                 Some(value) => values.push(value),
                 None => return Ok(Value::Array(values)),
             }
@@ -173,10 +138,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if values.contains_key(&key) {
                 self.duplicates.push(pointer.clone());
             }
-            let value = object.next_value_seed(Node {
-                pointer,
-                duplicates: self.duplicates,
-            })?;
+            let value = object.next_value_seed(Node { pointer, duplicates: self.duplicates })?;
             values.insert(key, value);
         }
         Ok(Value::Object(values))

@@ -57,10 +57,7 @@ pub struct ParamReader {
 
 impl ParamReader {
     fn new(query: &str, known: &[&str]) -> Self {
-        let mut reader = Self {
-            values: BTreeMap::new(),
-            faults: Vec::new(),
-        };
+        let mut reader = Self { values: BTreeMap::new(), faults: Vec::new() };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             if reader.faults.len() >= MAX_FAULTS {
                 break;
@@ -68,11 +65,7 @@ impl ParamReader {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decoded(name).filter(|name| known.contains(&name.as_str())) else {
                 let shown: String = printable(name);
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                };
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 reader.fault(&shown, "unknown", format!("is unknown; known are: {known}"));
                 continue;
             };
@@ -149,11 +142,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| Problem::parameter("id", "malformed", "is not percent-encoded UTF-8"))?;
-        let id = params
-            .iter()
-            .find(|(name, _)| *name == "id")
-            .map(|(_, value)| value.to_owned())
-            .unwrap_or_default();
+        let id = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value.to_owned()).unwrap_or_default();
         match fault_of_id(&id) {
             None => Ok(Self(id)),
             Some((code, detail)) => Err(Problem::parameter("id", code, detail)),
@@ -175,10 +164,7 @@ fn fault_of_id(id: &str) -> Option<(&'static str, String)> {
 
 fn decoded(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode(spaced.as_bytes())
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 /// A name that was not understood, fit to be shown.

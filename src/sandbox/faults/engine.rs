@@ -37,12 +37,7 @@ impl Armed {
     fn new(rule: Rule, seed: u64, position: usize) -> Self {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         dice.set_stream(position as u64);
-        Self {
-            rule,
-            since: Instant::now(),
-            seen: 0,
-            dice,
-        }
+        Self { rule, since: Instant::now(), seen: 0, dice }
     }
 
     /// A number in 0.0..1.0.
@@ -85,11 +80,7 @@ impl Armed {
             return (true, None);
         };
         let (opens, ends) = (self.since + from, self.since + from + lasts);
-        if now < opens {
-            (false, Some(opens))
-        } else {
-            (now < ends, Some(ends).filter(|ends| now < *ends))
-        }
+        if now < opens { (false, Some(opens)) } else { (now < ends, Some(ends).filter(|ends| now < *ends)) }
     }
 }
 
@@ -107,12 +98,7 @@ pub(in super::super) struct Faults {
 impl Faults {
     pub(in super::super) fn new(seed: u64) -> Self {
         let followed = [watch::Sender::new(0), watch::Sender::new(0)];
-        Self {
-            seed,
-            rules: Mutex::default(),
-            version: watch::Sender::new(0),
-            followed,
-        }
+        Self { seed, rules: Mutex::default(), version: watch::Sender::new(0), followed }
     }
 
     pub(in super::super) fn rules(&self) -> Vec<Rule> {
@@ -122,11 +108,7 @@ impl Faults {
     /// Replaces the script; the counts begin anew. Returns once the ports follow it.
     pub(in super::super) async fn set(&self, rules: Vec<Rule>) -> Result<(), BadRule> {
         rules.iter().try_for_each(Rule::check)?;
-        let armed = rules
-            .into_iter()
-            .enumerate()
-            .map(|(at, rule)| Armed::new(rule, self.seed, at))
-            .collect();
+        let armed = rules.into_iter().enumerate().map(|(at, rule)| Armed::new(rule, self.seed, at)).collect();
         *lock(&self.rules) = armed;
         self.settled().await;
         Ok(())
@@ -165,16 +147,8 @@ impl Faults {
                 continue;
             }
             match armed.rule.effect.clone() {
-                Effect::Delay {
-                    min,
-                    max,
-                    applied: false,
-                } => plan.before += armed.delay(min, max),
-                Effect::Delay {
-                    min,
-                    max,
-                    applied: true,
-                } => plan.after += armed.delay(min, max),
+                Effect::Delay { min, max, applied: false } => plan.before += armed.delay(min, max),
+                Effect::Delay { min, max, applied: true } => plan.after += armed.delay(min, max),
                 effect if plan.effect.is_none() => plan.effect = Some(effect),
                 _ => {}
             }
@@ -191,9 +165,7 @@ impl Faults {
         lock(&self.rules)
             .iter()
             .map(|armed| armed.closes(source, now))
-            .fold((false, None), |(closed, next), (one, at)| {
-                (closed || one, next.into_iter().chain(at).min())
-            })
+            .fold((false, None), |(closed, next), (one, at)| (closed || one, next.into_iter().chain(at).min()))
     }
 
     /// For the source's port: what to watch.
@@ -239,20 +211,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_window_opens_and_ends_by_the_clock() {
-        let window = When::Window {
-            from: Duration::from_secs(1),
-            lasts: Duration::from_secs(2),
-        };
+        let window = When::Window { from: Duration::from_secs(1), lasts: Duration::from_secs(2) };
         let mut armed = Armed::new(Rule::new(Source::Tanma, Effect::RefuseConnections).when(window), 1, 0);
         let start = armed.since;
         let second = Duration::from_secs(1);
         assert_eq!(armed.closes(Source::Tanma, start), (false, Some(start + second)));
         assert!(!armed.strikes());
         tokio::time::advance(second).await;
-        assert_eq!(
-            armed.closes(Source::Tanma, Instant::now()),
-            (true, Some(start + 3 * second))
-        );
+        assert_eq!(armed.closes(Source::Tanma, Instant::now()), (true, Some(start + 3 * second)));
         assert_eq!(armed.closes(Source::Juzibot, Instant::now()), (false, None));
         assert!(armed.strikes());
         tokio::time::advance(2 * second).await;
@@ -263,21 +229,9 @@ mod tests {
     #[test]
     fn delays_add_up_and_the_first_other_effect_counts() {
         let faults = Faults::new(1);
-        let delay = |seconds, applied| Effect::Delay {
-            min: Duration::from_secs(seconds),
-            max: None,
-            applied,
-        };
-        let effects = [
-            delay(1, false),
-            Effect::WrongTotal(7),
-            delay(2, true),
-            Effect::DuplicatePage,
-            delay(4, false),
-        ];
-        *lock(&faults.rules) = effects
-            .map(|effect| Armed::new(Rule::new(Target::All, effect), 1, 0))
-            .into();
+        let delay = |seconds, applied| Effect::Delay { min: Duration::from_secs(seconds), max: None, applied };
+        let effects = [delay(1, false), Effect::WrongTotal(7), delay(2, true), Effect::DuplicatePage, delay(4, false)];
+        *lock(&faults.rules) = effects.map(|effect| Armed::new(Rule::new(Target::All, effect), 1, 0)).into();
         let plan = faults.plan(Endpoint::JuzibotList);
         assert_eq!((plan.before.as_secs(), plan.after.as_secs()), (5, 2));
         assert_eq!(plan.effect, Some(Effect::WrongTotal(7)));

@@ -29,12 +29,7 @@ pub struct Rule {
 impl Rule {
     /// Strikes the target always.
     pub fn new(target: impl Into<Target>, effect: Effect) -> Self {
-        Self {
-            target: target.into(),
-            after: 0,
-            when: When::Always,
-            effect,
-        }
+        Self { target: target.into(), after: 0, when: When::Always, effect }
     }
 
     #[must_use]
@@ -268,17 +263,14 @@ impl Effect {
 
     fn fault(&self) -> Option<&'static str> {
         match self {
-            Self::Delay {
-                min, max: Some(max), ..
-            } if max < min => Some("max is less than min"),
+            Self::Delay { min, max: Some(max), .. } if max < min => Some("max is less than min"),
             Self::Drip { bytes: 0, .. } => Some("bytes must be at least 1"),
             Self::Status { status, .. } if !(200..=599).contains(status) || StatusCode::from_u16(*status).is_err() => {
                 Some("status must be from 200 to 599")
             }
-            Self::Status {
-                retry_after: Some(text),
-                ..
-            } if HeaderValue::from_str(text).is_err() => Some("retry_after cannot stand in a header"),
+            Self::Status { retry_after: Some(text), .. } if HeaderValue::from_str(text).is_err() => {
+                Some("retry_after cannot stand in a header")
+            }
             Self::FailItems { items: 0, .. } => Some("items must be at least 1"),
             Self::Oversized { mib, .. } if !(1..=MAX_MIB).contains(mib) => Some("mib must be from 1 to 1024"),
             _ => None,

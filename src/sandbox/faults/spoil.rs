@@ -34,19 +34,10 @@ pub(in super::super) async fn spoilt(state: &State, call: &Call, answer: Answer,
             };
             refused.into_response()
         }
-        Effect::Status {
-            status,
-            retry_after,
-            body,
-            ..
-        } => status_answer(*status, retry_after.as_deref(), body),
+        Effect::Status { status, retry_after, body, .. } => status_answer(*status, retry_after.as_deref(), body),
         Effect::Html { .. } => {
             let page = "<!DOCTYPE html><html><head><title>登录</title></head><body>请先登录</body></html>";
-            Answer {
-                content_type: "text/html; charset=utf-8",
-                ..Answer::text(StatusCode::OK, page)
-            }
-            .into_response()
+            Answer { content_type: "text/html; charset=utf-8", ..Answer::text(StatusCode::OK, page) }.into_response()
         }
         Effect::WrongTypes(wrong) => edited(answer, |body| wrong_types(*wrong, &mut body["data"])).into_response(),
         Effect::WrongTotal(total) => edited(answer, |body| body["total"] = json!(total)).into_response(),
@@ -124,10 +115,7 @@ fn edited(answer: Answer, edit: impl FnOnce(&mut Value)) -> Answer {
     match serde_json::from_slice::<Value>(&answer.body) {
         Ok(mut body) if body.is_object() => {
             edit(&mut body);
-            Answer {
-                body: body.to_string().into(),
-                ..answer
-            }
+            Answer { body: body.to_string().into(), ..answer }
         }
         _ => answer,
     }
@@ -162,11 +150,7 @@ fn repeat_cursor(request: &[u8], answer: &mut Value) {
 fn stray_failure(request: &[u8], answer: &mut Value) {
     let request = serde_json::from_slice::<Value>(request).unwrap_or_default();
     let items = request.as_object().and_then(|fields| fields.values().next());
-    let Some(mut stray) = items
-        .and_then(|items| items.get(0))
-        .filter(|item| item.is_object())
-        .cloned()
-    else {
+    let Some(mut stray) = items.and_then(|items| items.get(0)).filter(|item| item.is_object()).cloned() else {
         return;
     };
     stray["userId"] = json!("nobody");

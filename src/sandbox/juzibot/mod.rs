@@ -103,10 +103,7 @@ struct Refusal {
 
 impl Rules {
     fn bad_parameter(&self, message: impl Into<String>) -> Refusal {
-        Refusal {
-            code: self.bad_parameter,
-            message: format!("invalid parameter: {}", message.into()),
-        }
+        Refusal { code: self.bad_parameter, message: format!("invalid parameter: {}", message.into()) }
     }
 }
 
@@ -131,10 +128,7 @@ impl Query {
 
     /// `None` where the parameter is absent or empty: the vendor's page treats both alike for `userId`.
     fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(one, value)| one == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(one, value)| one == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 }
 
@@ -154,10 +148,7 @@ pub(super) fn answer(state: &State, call: &Call) -> Answer {
         Endpoint::JuzibotList => read::list(state, call),
         Endpoint::JuzibotDetail => read::detail(state, call),
         Endpoint::JuzibotSetRemark | Endpoint::JuzibotAddFollow if !call.is_json() => {
-            return Answer::text(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Content-Type must be application/json",
-            );
+            return Answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
         }
         Endpoint::JuzibotSetRemark => write::set_remark(state, call),
         Endpoint::JuzibotAddFollow => write::add_follow(state, call),

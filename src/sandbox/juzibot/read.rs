@@ -18,13 +18,8 @@ pub(super) fn list(state: &State, call: &Call) -> Result<Answer, Refusal> {
     let offset = (page - 1 - repeated).saturating_mul(size);
     let (people, total) = state.people().juzibot_page(query.text("userId"), offset, size);
     let remarks = lock(&state.remarks);
-    let rows: Vec<_> = people
-        .iter()
-        .filter_map(|person| Customer::of(person, &remarks))
-        .collect();
-    Ok(Answer::json(
-        &Reply::ok(rules.envelope, Told::Value(rows)).with_total(total),
-    ))
+    let rows: Vec<_> = people.iter().filter_map(|person| Customer::of(person, &remarks)).collect();
+    Ok(Answer::json(&Reply::ok(rules.envelope, Told::Value(rows)).with_total(total)))
 }
 
 pub(super) fn detail(state: &State, call: &Call) -> Result<Answer, Refusal> {
@@ -44,10 +39,7 @@ pub(super) fn detail(state: &State, call: &Call) -> Result<Answer, Refusal> {
         NotFound::EmptyObject => Told::Value(Value::Object(Map::new())),
         NotFound::AbsentData => Told::Absent,
         NotFound::Code(code) => {
-            return Err(Refusal {
-                code,
-                message: "customer not found".to_owned(),
-            });
+            return Err(Refusal { code, message: "customer not found".to_owned() });
         }
     };
     Ok(Answer::json(&Reply::ok(rules.envelope, data)))
@@ -55,18 +47,14 @@ pub(super) fn detail(state: &State, call: &Call) -> Result<Answer, Refusal> {
 
 /// Only customers whose union id the source itself tells can be found by it.
 pub(super) fn by_union_id(state: &State, union_id: &str) -> Option<Person> {
-    state.people().by_union_id(union_id).filter(|person| {
-        person
-            .juzibot
-            .as_ref()
-            .is_some_and(|view| view.union_id.value().is_some())
-    })
+    state
+        .people()
+        .by_union_id(union_id)
+        .filter(|person| person.juzibot.as_ref().is_some_and(|view| view.union_id.value().is_some()))
 }
 
 fn number(rules: &Rules, query: &Query, name: &str, max: usize) -> Result<usize, Refusal> {
-    let text = query
-        .text(name)
-        .ok_or_else(|| rules.bad_parameter(format!("{name} is required")))?;
+    let text = query.text(name).ok_or_else(|| rules.bad_parameter(format!("{name} is required")))?;
     text.parse()
         .ok()
         .filter(|number| (1..=max).contains(number) && text.bytes().all(|byte| byte.is_ascii_digit()))

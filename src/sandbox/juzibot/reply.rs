@@ -19,31 +19,17 @@ pub(super) struct Reply<'a, D> {
 
 impl<'a> Reply<'a, ()> {
     pub(super) fn refused(spelling: Envelope, refusal: &'a Refusal) -> Self {
-        Self {
-            code: refusal.code,
-            message: &refusal.message,
-            ..Reply::ok(spelling, Told::Absent)
-        }
+        Self { code: refusal.code, message: &refusal.message, ..Reply::ok(spelling, Told::Absent) }
     }
 }
 
 impl<D> Reply<'_, D> {
     pub(super) fn ok(spelling: Envelope, data: Told<D>) -> Self {
-        Self {
-            spelling,
-            code: 0,
-            message: "ok",
-            data,
-            total: None,
-            fail_list: Vec::new(),
-        }
+        Self { spelling, code: 0, message: "ok", data, total: None, fail_list: Vec::new() }
     }
 
     pub(super) fn with_total(self, total: usize) -> Self {
-        Self {
-            total: Some(total),
-            ..self
-        }
+        Self { total: Some(total), ..self }
     }
 
     /// `fail_list` is absent when nothing failed.
@@ -107,10 +93,7 @@ impl Reason {
             FailCode::Text => Code::Text(code.to_string()),
             FailCode::Number => Code::Number(code),
         };
-        Self {
-            errmsg: message,
-            errcode,
-        }
+        Self { errmsg: message, errcode }
     }
 }
 
@@ -169,11 +152,7 @@ impl<'a> Customer<'a> {
             avatar: &view.avatar,
             gender: person.gender,
             account_type: person.account_type,
-            follow_user: view
-                .relations
-                .iter()
-                .map(|relation| FollowUser::of(person, relation, remarks))
-                .collect(),
+            follow_user: view.relations.iter().map(|relation| FollowUser::of(person, relation, remarks)).collect(),
         })
     }
 }

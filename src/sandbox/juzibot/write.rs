@@ -27,17 +27,9 @@ struct RemarkBatch {
 struct RemarkItem {
     user_id: String,
     union_id: String,
-    #[serde(
-        default,
-        deserialize_with = "strict::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "strict::present", skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "strict::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "strict::present", skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
 
@@ -59,11 +51,7 @@ struct FollowEntry {
 #[serde(deny_unknown_fields)]
 struct Note {
     content: String,
-    #[serde(
-        default,
-        deserialize_with = "strict::present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "strict::present", skip_serializing_if = "Option::is_none")]
     timestamp: Option<i64>,
 }
 
@@ -96,10 +84,7 @@ pub(super) fn set_remark(state: &State, call: &Call) -> Result<Answer, Refusal> 
     if rules.too_long == TooLong::WholeRequest
         && let Some((code, message)) = batch.remark_list.iter().find_map(RemarkItem::too_long)
     {
-        return Err(Refusal {
-            code,
-            message: message.to_owned(),
-        });
+        return Err(Refusal { code, message: message.to_owned() });
     }
     let mut failures = Vec::new();
     let mut remarks = lock(&state.remarks);
@@ -110,27 +95,10 @@ pub(super) fn set_remark(state: &State, call: &Call) -> Result<Answer, Refusal> 
         let stranger = (rules.no_relation, "不存在外部联系人的关系");
         let fault = struck.or(item.too_long()).or(relation.is_none().then_some(stranger));
         if let Some((code, message)) = fault {
-            failures.push(Failure {
-                item,
-                reason: Some(Reason::new(rules.fail_code, code, message)),
-            });
+            failures.push(Failure { item, reason: Some(Reason::new(rules.fail_code, code, message)) });
         } else if let Some((person, staff)) = relation {
-            let RemarkItem {
-                user_id: staff_id,
-                union_id,
-                remark,
-                description,
-            } = item;
-            remarks.apply(
-                person.index,
-                staff.id,
-                AppliedRemark {
-                    staff_id,
-                    union_id,
-                    remark,
-                    description,
-                },
-            );
+            let RemarkItem { user_id: staff_id, union_id, remark, description } = item;
+            remarks.apply(person.index, staff.id, AppliedRemark { staff_id, union_id, remark, description });
         }
     }
     Ok(Answer::json(&Reply::written(rules.envelope, struck.code, failures)))
@@ -145,11 +113,7 @@ pub(super) fn add_follow(state: &State, call: &Call) -> Result<Answer, Refusal> 
         if entry.text.is_empty() || entry.text.iter().any(|note| note.content.is_empty()) {
             return Err(rules.bad_parameter("text and its content must not be empty"));
         }
-        if entry
-            .text
-            .iter()
-            .any(|note| note.timestamp.is_some_and(|at| !SECONDS.contains(&at)))
-        {
+        if entry.text.iter().any(|note| note.timestamp.is_some_and(|at| !SECONDS.contains(&at))) {
             return Err(rules.bad_parameter("timestamp must be in seconds"));
         }
     }
@@ -157,10 +121,7 @@ pub(super) fn add_follow(state: &State, call: &Call) -> Result<Answer, Refusal> 
     let struck = Struck::by(call);
     for (at, entry) in batch.follow_list.into_iter().enumerate() {
         if at < struck.items || relation(state, &entry.user_id, &entry.union_id).is_none() {
-            failures.push(Failure {
-                item: entry,
-                reason: None,
-            });
+            failures.push(Failure { item: entry, reason: None });
             continue;
         }
         for note in entry.text {
@@ -214,12 +175,6 @@ fn ids(rules: &Rules, user_id: &str, union_id: &str) -> Result<(), Refusal> {
 
 fn relation(state: &State, user_id: &str, union_id: &str) -> Option<(Person, &'static Staff)> {
     let person = by_union_id(state, union_id)?;
-    let staff = person
-        .juzibot
-        .as_ref()?
-        .relations
-        .iter()
-        .find(|relation| relation.staff.id == user_id)?
-        .staff;
+    let staff = person.juzibot.as_ref()?.relations.iter().find(|relation| relation.staff.id == user_id)?.staff;
     Some((person, staff))
 }

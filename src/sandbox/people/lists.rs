@@ -49,14 +49,7 @@ impl Listing {
     }
 
     fn slice(&self, offset: usize, count: usize) -> Vec<u32> {
-        self.arrivals
-            .iter()
-            .rev()
-            .chain(&self.base)
-            .skip(offset)
-            .take(count)
-            .copied()
-            .collect()
+        self.arrivals.iter().rev().chain(&self.base).skip(offset).take(count).copied().collect()
     }
 }
 
@@ -81,10 +74,7 @@ impl People {
         let generator = Generator::new(seed, customers);
         let mut lists = Lists::default();
         lists.grow(&generator, customers);
-        Self {
-            generator,
-            lists: RwLock::new(lists),
-        }
+        Self { generator, lists: RwLock::new(lists) }
     }
 
     /// How many persons there are, over both sources.
@@ -116,18 +106,8 @@ impl People {
     /// Person 0, whether or not the sandbox holds any customers.
     pub fn featured(&self) -> Featured {
         let person = self.generator.person(0);
-        let juzibot_staff = person
-            .juzibot
-            .iter()
-            .flat_map(|view| &view.relations)
-            .map(|one| one.staff.id)
-            .collect();
-        let tanma_staff = person
-            .tanma
-            .iter()
-            .flat_map(|view| &view.relations)
-            .map(|one| one.staff.id)
-            .collect();
+        let juzibot_staff = person.juzibot.iter().flat_map(|view| &view.relations).map(|one| one.staff.id).collect();
+        let tanma_staff = person.tanma.iter().flat_map(|view| &view.relations).map(|one| one.staff.id).collect();
         Featured {
             external_user_id: person.external_user_id,
             union_id: person.union_id,
@@ -146,17 +126,9 @@ impl People {
     pub fn juzibot_page(&self, staff_id: Option<&str>, offset: usize, count: usize) -> (Vec<Person>, usize) {
         let (indexes, total) = {
             let lists = self.read();
-            lists
-                .listing(staff_id)
-                .map_or_else(Default::default, |list| (list.slice(offset, count), list.len()))
+            lists.listing(staff_id).map_or_else(Default::default, |list| (list.slice(offset, count), list.len()))
         };
-        (
-            indexes
-                .into_iter()
-                .map(|index| self.generator.person(index as usize))
-                .collect(),
-            total,
-        )
+        (indexes.into_iter().map(|index| self.generator.person(index as usize)).collect(), total)
     }
 
     /// How many customers a staff member has at Tanma. An unknown one has none.
@@ -167,50 +139,25 @@ impl People {
     /// Up to `count` rows after the row `after`, in order of creation.
     pub fn tanma_page(&self, staff_id: &str, after: Option<RowKey>, count: usize) -> Result<TanmaPage, ForeignCursor> {
         let Some(at) = staff_number(staff_id) else {
-            return after.map_or(
-                Ok(TanmaPage {
-                    rows: Vec::new(),
-                    next: None,
-                }),
-                |_| Err(ForeignCursor),
-            );
+            return after.map_or(Ok(TanmaPage { rows: Vec::new(), next: None }), |_| Err(ForeignCursor));
         };
         let (indexes, next) = {
             let lists = self.read();
             let rows = &lists.tanma_of[at];
             let start = match after {
                 None => 0,
-                Some(key) => {
-                    rows.binary_search_by_key(&key, |(key, _)| *key)
-                        .map_err(|_| ForeignCursor)?
-                        + 1
-                }
+                Some(key) => rows.binary_search_by_key(&key, |(key, _)| *key).map_err(|_| ForeignCursor)? + 1,
             };
             let end = rows.len().min(start + count);
             let next = (end < rows.len()).then(|| rows[end - 1].0);
-            (
-                rows[start..end]
-                    .iter()
-                    .map(|(_, index)| *index as usize)
-                    .collect::<Vec<_>>(),
-                next,
-            )
+            (rows[start..end].iter().map(|(_, index)| *index as usize).collect::<Vec<_>>(), next)
         };
         let rows = indexes.into_iter().filter_map(|index| {
             let person = self.generator.person(index);
-            let relation = person
-                .tanma
-                .as_ref()?
-                .relations
-                .iter()
-                .find(|one| one.staff.id == staff_id)?
-                .clone();
+            let relation = person.tanma.as_ref()?.relations.iter().find(|one| one.staff.id == staff_id)?.clone();
             Some(TanmaRow { person, relation })
         });
-        Ok(TanmaPage {
-            rows: rows.collect(),
-            next,
-        })
+        Ok(TanmaPage { rows: rows.collect(), next })
     }
 
     /// Adds `count` persons: in front of `JuziBot`'s lists, behind Tanma's.
@@ -287,10 +234,7 @@ mod tests {
         people.insert(2);
         let (after, grown) = people.juzibot_page(None, 0, 4);
         assert_eq!(grown, total + 2);
-        assert_eq!(
-            after.iter().map(|person| person.index).collect::<Vec<_>>()[..2],
-            [101, 100]
-        );
+        assert_eq!(after.iter().map(|person| person.index).collect::<Vec<_>>()[..2], [101, 100]);
         assert_eq!(after[2..], before[..]);
     }
 
@@ -313,10 +257,7 @@ mod tests {
             assert_eq!(featured.tanma_staff, ["rocky", "dowen", "ZhuShanPeng"]);
             assert_eq!(juzibot.union_id.value(), Some(&featured.union_id));
             assert!(
-                juzibot
-                    .relations
-                    .iter()
-                    .all(|one| one.tags.len() >= 2 && one.tags.iter().any(|tag| tag.id.is_none()))
+                juzibot.relations.iter().all(|one| one.tags.len() >= 2 && one.tags.iter().any(|tag| tag.id.is_none()))
             );
             assert!(!person.mobiles.is_empty());
         }

@@ -100,11 +100,7 @@ struct Generator {
 
 impl Generator {
     fn new(seed: u64, base: usize) -> Self {
-        Self {
-            dice: Dice::new(seed),
-            seed,
-            base,
-        }
+        Self { dice: Dice::new(seed), seed, base }
     }
 
     fn acquaintance(&self, index: usize) -> Acquaintance {
@@ -117,24 +113,12 @@ impl Generator {
         let first = dice.staff_mask();
         let second = if dice.chance(75) { first } else { dice.staff_mask() };
         if index == 0 {
-            return Acquaintance {
-                juzibot: 0b0000_1011,
-                tanma: 0b0010_0101,
-            };
+            return Acquaintance { juzibot: 0b0000_1011, tanma: 0b0010_0101 };
         }
         match share {
-            60..85 => Acquaintance {
-                juzibot: first,
-                tanma: 0,
-            },
-            85.. if index < self.base => Acquaintance {
-                juzibot: 0,
-                tanma: first,
-            },
-            _ => Acquaintance {
-                juzibot: first,
-                tanma: second,
-            },
+            60..85 => Acquaintance { juzibot: first, tanma: 0 },
+            85.. if index < self.base => Acquaintance { juzibot: 0, tanma: first },
+            _ => Acquaintance { juzibot: first, tanma: second },
         }
     }
 
@@ -176,9 +160,7 @@ impl Generator {
     /// The index an id claims to hold; the caller compares the whole id with the person's.
     fn unsealed(&self, id: &str) -> Option<usize> {
         let tail = id.as_bytes().get(id.len().checked_sub(6)?..)?;
-        let mixed = tail
-            .iter()
-            .try_fold(0_u64, |sum, byte| Some((sum << 6) | dice::position(*byte)?))?;
+        let mixed = tail.iter().try_fold(0_u64, |sum, byte| Some((sum << 6) | dice::position(*byte)?))?;
         usize::try_from(mixed ^ self.mask()).ok()
     }
 

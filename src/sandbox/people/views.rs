@@ -108,11 +108,7 @@ fn tag_id(at: usize) -> String {
 
 fn corp_tag(at: usize) -> Tag {
     let (group, name) = words::CORP_TAGS[at];
-    Tag {
-        group,
-        name,
-        id: Some(tag_id(at)),
-    }
+    Tag { group, name, id: Some(tag_id(at)) }
 }
 
 fn tag_number(dice: &mut Dice) -> usize {
@@ -123,11 +119,7 @@ fn remark(person: &Person, dice: &mut Dice) -> String {
     match dice.below(4) {
         0 => String::new(),
         1 => person.name.clone(),
-        _ => format!(
-            "{}{}",
-            person.name.chars().next().unwrap_or('客'),
-            dice.pick(&words::SALUTATIONS)
-        ),
+        _ => format!("{}{}", person.name.chars().next().unwrap_or('客'), dice.pick(&words::SALUTATIONS)),
     }
 }
 
@@ -147,11 +139,7 @@ pub(super) fn juzibot(person: &Person, mask: u8, dice: &mut Dice) -> JuzibotView
                     }
                 }
                 if featured || dice.chance(30) {
-                    tags.push(Tag {
-                        group: "个人标签",
-                        name: dice.pick(&words::PERSONAL_TAGS),
-                        id: None,
-                    });
+                    tags.push(Tag { group: "个人标签", name: dice.pick(&words::PERSONAL_TAGS), id: None });
                 }
                 JuzibotRelation {
                     staff,
@@ -198,9 +186,7 @@ pub(super) fn tanma(person: &Person, mask: u8, dice: &mut Dice) -> TanmaView {
         customer_id: 398_604_120_668_224 + number * 65_536 + i64::try_from(dice.below(65_536)).unwrap_or(0),
         kind: if dice.chance(90) { 1 } else { 2 },
         lists_external_user_id: featured || dice.chance(80),
-        union_id: dice
-            .chance(if featured { 100 } else { 30 })
-            .then(|| person.union_id.clone()),
+        union_id: dice.chance(if featured { 100 } else { 30 }).then(|| person.union_id.clone()),
         nickname: dice.chance(80).then(|| dice.pick(&words::NICKNAMES).to_owned()),
         avatar: dice.chance(60).then(|| avatar_url(dice)),
         location: dice.chance(30).then(|| dice.pick(&words::LOCATIONS).to_owned()),
@@ -217,48 +203,15 @@ fn fields(person: &Person, dice: &mut Dice) -> Vec<Field> {
     let mobiles = serde_json::to_string(&person.mobiles).ok();
     let mut fields = vec![
         text("customer_source", 2, Some(dice.below(8).to_string())),
-        text(
-            "description",
-            1,
-            dice.chance(20).then(|| dice.pick(&words::PERSONAL_TAGS).to_owned()),
-        ),
-        text(
-            "mobile",
-            8,
-            if person.mobiles.is_empty() && dice.chance(50) {
-                None
-            } else {
-                mobiles
-            },
-        ),
-        text(
-            "address",
-            1,
-            dice.chance(20).then(|| dice.pick(&words::LOCATIONS).to_owned()),
-        ),
-        text(
-            "birthday",
-            3,
-            dice.chance(20)
-                .then(|| format!("19{:02}-{:02}-15", dice.below(100), 1 + dice.below(12))),
-        ),
-        text(
-            "corp_name",
-            1,
-            dice.chance(30).then(|| dice.pick(&words::COMPANIES).to_owned()),
-        ),
+        text("description", 1, dice.chance(20).then(|| dice.pick(&words::PERSONAL_TAGS).to_owned())),
+        text("mobile", 8, if person.mobiles.is_empty() && dice.chance(50) { None } else { mobiles }),
+        text("address", 1, dice.chance(20).then(|| dice.pick(&words::LOCATIONS).to_owned())),
+        text("birthday", 3, dice.chance(20).then(|| format!("19{:02}-{:02}-15", dice.below(100), 1 + dice.below(12)))),
+        text("corp_name", 1, dice.chance(30).then(|| dice.pick(&words::COMPANIES).to_owned())),
         text("name", 1, dice.chance(90).then(|| person.name.clone())),
-        text(
-            "purchase_intention",
-            2,
-            dice.chance(20).then(|| dice.below(4).to_string()),
-        ),
+        text("purchase_intention", 2, dice.chance(20).then(|| dice.below(4).to_string())),
         text("gender", 2, Some(person.gender.to_string())),
-        text(
-            "customer_stage",
-            2,
-            Some(dice.pick(&["396823724189760", "398792098304064"]).to_owned()),
-        ),
+        text("customer_stage", 2, Some(dice.pick(&["396823724189760", "398792098304064"]).to_owned())),
     ];
     if person.index == 0 || dice.chance(40) {
         let signed = format!("2024-{:02}-01 10:30:00", 1 + dice.below(12));
@@ -267,12 +220,7 @@ fn fields(person: &Person, dice: &mut Dice) -> Vec<Field> {
             text("custom_notes", 5, Some("第一行\n第二行".to_owned())),
             text("custom_interests", 6, Some(format!("[\"{}\",\"7\"]", dice.below(6)))),
             text("custom_signed_at", 7, dice.chance(70).then_some(signed)),
-            text(
-                "custom_second_phone",
-                8,
-                dice.chance(50)
-                    .then(|| format!("[\"021{:08}\"]", dice.below(100_000_000))),
-            ),
+            text("custom_second_phone", 8, dice.chance(50).then(|| format!("[\"021{:08}\"]", dice.below(100_000_000)))),
         ]);
     }
     fields
@@ -287,10 +235,6 @@ mod tests {
         assert_eq!(tag_id(3), tag_id(3));
         assert_ne!(tag_id(3), tag_id(4));
         assert_eq!(tag_id(0).len(), 32);
-        assert!(
-            tag_id(0)
-                .bytes()
-                .all(|byte| super::super::dice::position(byte).is_some())
-        );
+        assert!(tag_id(0).bytes().all(|byte| super::super::dice::position(byte).is_some()));
     }
 }

@@ -11,38 +11,14 @@ pub struct Staff {
 
 /// The whole staff, the same for every seed. The ids are those of the vendors' own samples.
 pub const STAFF: [Staff; 8] = [
-    Staff {
-        id: "rocky",
-        name: "张三",
-    },
-    Staff {
-        id: "zhangsan",
-        name: "张珊",
-    },
-    Staff {
-        id: "dowen",
-        name: "杜文",
-    },
-    Staff {
-        id: "lisi",
-        name: "李思",
-    },
-    Staff {
-        id: "wangwu",
-        name: "王武",
-    },
-    Staff {
-        id: "ZhuShanPeng",
-        name: "朱山鹏",
-    },
-    Staff {
-        id: "LiuFuLai",
-        name: "刘福来",
-    },
-    Staff {
-        id: "JuXiaoMi",
-        name: "桔小秘",
-    },
+    Staff { id: "rocky", name: "张三" },
+    Staff { id: "zhangsan", name: "张珊" },
+    Staff { id: "dowen", name: "杜文" },
+    Staff { id: "lisi", name: "李思" },
+    Staff { id: "wangwu", name: "王武" },
+    Staff { id: "ZhuShanPeng", name: "朱山鹏" },
+    Staff { id: "LiuFuLai", name: "刘福来" },
+    Staff { id: "JuXiaoMi", name: "桔小秘" },
 ];
 
 pub(super) const SURNAMES: [&str; 24] = [
@@ -70,25 +46,11 @@ pub(super) const NICKNAMES: [&str; 12] = [
     "一叶知秋",
 ];
 
-pub(super) const LOCATIONS: [&str; 8] = [
-    "上海 浦东",
-    "北京 朝阳",
-    "广东 深圳",
-    "浙江 杭州",
-    "四川 成都",
-    "湖北 武汉",
-    "江苏 苏州",
-    "福建 厦门",
-];
+pub(super) const LOCATIONS: [&str; 8] =
+    ["上海 浦东", "北京 朝阳", "广东 深圳", "浙江 杭州", "四川 成都", "湖北 武汉", "江苏 苏州", "福建 厦门"];
 
-pub(super) const COMPANIES: [&str; 6] = [
-    "杭州云帆科技有限公司",
-    "上海启明贸易有限公司",
-    "深圳星海电子",
-    "北京远望咨询",
-    "成都锦里餐饮",
-    "武汉光谷医疗",
-];
+pub(super) const COMPANIES: [&str; 6] =
+    ["杭州云帆科技有限公司", "上海启明贸易有限公司", "深圳星海电子", "北京远望咨询", "成都锦里餐饮", "武汉光谷医疗"];
 
 pub(super) const SALUTATIONS: [&str; 5] = ["总", "老师", "先生", "女士", "经理"];
 

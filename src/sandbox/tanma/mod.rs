@@ -81,22 +81,14 @@ struct Refusal {
 
 impl Rules {
     fn bad_parameter(&self, message: impl Into<String>) -> Refusal {
-        Refusal {
-            code: self.bad_parameter,
-            message: format!("请求参数验证失败：{}", message.into()),
-        }
+        Refusal { code: self.bad_parameter, message: format!("请求参数验证失败：{}", message.into()) }
     }
 }
 
 /// The signature over exactly these body bytes: lower-case hex of SHA-256 over the plain concatenation.
 pub fn sign(app_id: &str, timestamp: &str, body: &[u8], app_key: &SecretString) -> String {
     let mut hash = Sha256::new();
-    for part in [
-        app_id.as_bytes(),
-        timestamp.as_bytes(),
-        body,
-        app_key.expose_secret().as_bytes(),
-    ] {
+    for part in [app_id.as_bytes(), timestamp.as_bytes(), body, app_key.expose_secret().as_bytes()] {
         hash.update(part);
     }
     hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
@@ -112,10 +104,7 @@ pub(super) fn refused(code: i64, message: &str) -> Answer {
 
 pub(super) fn answer(state: &State, call: &Call) -> Answer {
     if !call.is_json() {
-        return Answer::text(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type must be application/json",
-        );
+        return Answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
     }
     let outcome = authenticate(state, call).and_then(|()| match call.endpoint {
         Endpoint::TanmaList => read::list(state, call),
@@ -128,12 +117,7 @@ pub(super) fn answer(state: &State, call: &Call) -> Answer {
 /// The signature comes first, then the time: the vendor's order is unknown.
 fn authenticate(state: &State, call: &Call) -> Result<(), Refusal> {
     let rules = &state.tanma;
-    let header = |name: &str| {
-        call.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let header = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let timestamp = header("timestamp");
     let good = state.secret(Source::Tanma).is_some_and(|key| {
         header("appId") == rules.app_id
@@ -141,10 +125,7 @@ fn authenticate(state: &State, call: &Call) -> Result<(), Refusal> {
             && (!rules.require_app_key_header || header("appKey") == key.expose_secret())
     });
     if !good {
-        return Err(Refusal {
-            code: BAD_SIGN,
-            message: "签名校验未通过".to_owned(),
-        });
+        return Err(Refusal { code: BAD_SIGN, message: "签名校验未通过".to_owned() });
     }
     let now = state.now(Source::Tanma).as_millisecond();
     let told = Some(timestamp)
@@ -152,10 +133,7 @@ fn authenticate(state: &State, call: &Call) -> Result<(), Refusal> {
         .and_then(|text| text.parse::<u64>().ok());
     let skew = told.map(|told| i128::from(told).abs_diff(i128::from(now)));
     if skew.is_none_or(|skew| skew > rules.clock_skew.as_millis()) {
-        return Err(Refusal {
-            code: BAD_TIME,
-            message: "请求时间与服务器时间相差过大".to_owned(),
-        });
+        return Err(Refusal { code: BAD_TIME, message: "请求时间与服务器时间相差过大".to_owned() });
     }
     Ok(())
 }

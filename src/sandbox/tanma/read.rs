@@ -37,14 +37,8 @@ pub(super) fn list(state: &State, call: &Call) -> Result<Answer, Refusal> {
         return Err(rules.bad_parameter(format!("qwUserId, and size from 1 to {}", rules.max_size)));
     }
     let foreign = || rules.bad_parameter("cursor");
-    let after = request
-        .cursor
-        .map(|text| uncursor(&text).ok_or_else(foreign))
-        .transpose()?;
-    let page = state
-        .people()
-        .tanma_page(&request.qw_user_id, after, request.size)
-        .map_err(|_| foreign())?;
+    let after = request.cursor.map(|text| uncursor(&text).ok_or_else(foreign)).transpose()?;
+    let page = state.people().tanma_page(&request.qw_user_id, after, request.size).map_err(|_| foreign())?;
     let next_cursor = match (page.next, rules.next_cursor) {
         (Some(key), _) => Told::Value(cursor(key)),
         (None, NextCursor::Null) => Told::Null,
@@ -62,23 +56,14 @@ pub(super) fn details(state: &State, call: &Call) -> Result<Answer, Refusal> {
         return Err(rules.bad_parameter("externalUserId and qwUserId must not be empty"));
     }
     let person = state.people().by_external_user_id(&request.external_user_id);
-    let Some((person, view)) = person
-        .as_ref()
-        .and_then(|person| Some((person, person.tanma.as_ref()?)))
-    else {
+    let Some((person, view)) = person.as_ref().and_then(|person| Some((person, person.tanma.as_ref()?))) else {
         return match rules.unknown_customer {
             UnknownCustomer::EmptyList => Ok(Answer::json(&Reply::ok("success", [(); 0]))),
-            UnknownCustomer::Code(code) => Err(Refusal {
-                code,
-                message: "客户不存在".to_owned(),
-            }),
+            UnknownCustomer::Code(code) => Err(Refusal { code, message: "客户不存在".to_owned() }),
         };
     };
     let of_whom = request.qw_user_id.as_deref();
-    let relations = view
-        .relations
-        .iter()
-        .filter(|one| of_whom.is_none_or(|staff| staff == one.staff.id));
+    let relations = view.relations.iter().filter(|one| of_whom.is_none_or(|staff| staff == one.staff.id));
     let rows: Vec<DetailRow<'_>> = relations
         .map(|relation| DetailRow {
             qw_user_id: relation.staff.id,

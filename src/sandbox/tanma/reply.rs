@@ -18,22 +18,14 @@ pub(super) struct Reply<'a, D> {
 impl<'a> Reply<'a, ()> {
     /// That `data` is null on a refusal is seen in no vendor's page.
     pub(super) fn refused(code: i64, message: &'a str) -> Self {
-        Self {
-            code,
-            message,
-            data: None,
-        }
+        Self { code, message, data: None }
     }
 }
 
 impl<'a, D> Reply<'a, D> {
     /// `message` is "ok" or "success", depending on the endpoint; both occur.
     pub(super) fn ok(message: &'a str, data: D) -> Self {
-        Self {
-            code: 0,
-            message,
-            data: Some(data),
-        }
+        Self { code: 0, message, data: Some(data) }
     }
 }
 
@@ -118,10 +110,7 @@ pub(super) struct DetailRow<'a> {
 /// `YYYY-MM-DD HH:MM:SS` at UTC+08:00, as the vendor's cursor proves its times to be.
 pub(super) fn local_time(seconds: i64) -> String {
     let instant = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-    instant
-        .to_zoned(TimeZone::fixed(offset(8)))
-        .strftime("%Y-%m-%d %H:%M:%S")
-        .to_string()
+    instant.to_zoned(TimeZone::fixed(offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Standard base64 of three big-endian 64-bit numbers, as the vendor's sample decodes.
@@ -134,11 +123,7 @@ pub(super) fn cursor(key: RowKey) -> String {
 pub(super) fn uncursor(text: &str) -> Option<RowKey> {
     let bytes: [u8; 24] = STANDARD.decode(text).ok()?.try_into().ok()?;
     let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_be_bytes);
-    Some(RowKey {
-        seconds: number(0)?,
-        nanos: number(8)?,
-        id: number(16)?,
-    })
+    Some(RowKey { seconds: number(0)?, nanos: number(8)?, id: number(16)? })
 }
 
 #[cfg(test)]
@@ -147,11 +132,7 @@ mod tests {
 
     #[test]
     fn the_vendors_cursor_is_read_and_written_alike() {
-        let key = RowKey {
-            seconds: 1_615_019_211,
-            nanos: 137_252_000,
-            id: 58_661_466,
-        };
+        let key = RowKey { seconds: 1_615_019_211, nanos: 137_252_000, id: 58_661_466 };
         assert_eq!(cursor(key), "AAAAAGBDPMsAAAAACC5MoAAAAAADfxpa");
         assert_eq!(uncursor("AAAAAGBDPMsAAAAACC5MoAAAAAADfxpa"), Some(key));
         assert_eq!(uncursor("AAAAAGBDPMs="), None);

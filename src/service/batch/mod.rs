@@ -61,10 +61,10 @@ impl Batches {
         let Some(write) = source.operations.set_remarks.clone() else {
             return Err(not_offered(&source));
         };
-        let entries = items.iter().enumerate().map(|(index, item)| Entry {
-            key: EntryKey::new(&item.staff_id, &item.union_id),
-            items: vec![index],
-        });
+        let entries = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| Entry { key: EntryKey::new(&item.staff_id, &item.union_id), items: vec![index] });
         let chunks = cut(entries.collect(), write.max_batch());
         let items: Arc<[Remark]> = items.into();
         let count = items.len();
@@ -136,11 +136,7 @@ impl Batches {
             whole.push(stopped.clone());
             for index in chunk.entries.iter().flat_map(|entry| entry.items.iter().copied()) {
                 let problem = stopped.as_ref().map(Problem::short);
-                results[index] = Some(ItemResult {
-                    index,
-                    status: ItemStatus::NotSent,
-                    problem,
-                });
+                results[index] = Some(ItemResult { index, status: ItemStatus::NotSent, problem });
             }
         }
         conclude(source, results, whole)
@@ -155,11 +151,7 @@ impl Batches {
         let sent = chunk.clone();
         let task: JoinHandle<ChunkOutcome> = tokio::spawn(async move {
             let reply = write.await;
-            if let Err(error)
-            | Ok(WriteReply {
-                refusal: Some(error), ..
-            }) = &reply
-            {
+            if let Err(error) | Ok(WriteReply { refusal: Some(error), .. }) = &reply {
                 log(error);
             }
             let outcome = outcome::judge(&sent, reply);
@@ -178,10 +170,7 @@ fn conclude(
     if whole.iter().all(Option::is_some)
         && let Some(mut problem) = foremost(whole.into_iter().flatten())
     {
-        problem.reached_source = results
-            .iter()
-            .flatten()
-            .any(|result| result.status == ItemStatus::Failed);
+        problem.reached_source = results.iter().flatten().any(|result| result.status == ItemStatus::Failed);
         return Err(problem);
     }
     let unanswered = |index| ItemResult {
@@ -189,42 +178,24 @@ fn conclude(
         status: ItemStatus::Unconfirmed,
         problem: Some(ShortProblem::new(ProblemCode::Internal, "its outcome was lost")),
     };
-    let results: Vec<ItemResult> = results
-        .into_iter()
-        .enumerate()
-        .map(|(index, result)| result.unwrap_or_else(|| unanswered(index)))
-        .collect();
+    let results: Vec<ItemResult> =
+        results.into_iter().enumerate().map(|(index, result)| result.unwrap_or_else(|| unanswered(index))).collect();
     let summary = BatchSummary::of(&results);
-    let report = SourceReport {
-        source: source.name.clone(),
-        status: SourceStatus::Ok,
-        fetched_at: Some(now()),
-        problem: None,
-    };
-    let meta = Meta {
-        sources: vec![report],
-        warnings: Vec::new(),
-    };
-    Ok(BatchAnswer {
-        data: BatchResults { results, summary },
-        meta,
-    })
+    let report =
+        SourceReport { source: source.name.clone(), status: SourceStatus::Ok, fetched_at: Some(now()), problem: None };
+    let meta = Meta { sources: vec![report], warnings: Vec::new() };
+    Ok(BatchAnswer { data: BatchResults { results, summary }, meta })
 }
 
 fn not_offered(source: &Source) -> Problem {
-    Problem::new(
-        ProblemCode::NotOffered,
-        format!("source {} does not offer this", source.name),
-    )
+    Problem::new(ProblemCode::NotOffered, format!("source {} does not offer this", source.name))
 }
 
 fn cut(entries: Vec<Entry>, max_batch: usize) -> Vec<Chunk> {
     let mut chunks = Vec::with_capacity(entries.len().div_ceil(max_batch));
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        chunks.push(Chunk {
-            entries: entries.by_ref().take(max_batch).collect(),
-        });
+        chunks.push(Chunk { entries: entries.by_ref().take(max_batch).collect() });
     }
     chunks
 }
@@ -235,10 +206,7 @@ fn group(items: &[FollowUp]) -> Vec<Entry> {
     let mut places = HashMap::new();
     for (index, item) in items.iter().enumerate() {
         let place = *places.entry((&item.staff_id, &item.union_id)).or_insert_with(|| {
-            entries.push(Entry {
-                key: EntryKey::new(&item.staff_id, &item.union_id),
-                items: Vec::new(),
-            });
+            entries.push(Entry { key: EntryKey::new(&item.staff_id, &item.union_id), items: Vec::new() });
             entries.len() - 1
         });
         entries[place].items.push(index);
@@ -252,12 +220,7 @@ async fn send_remarks(
     chunk: Arc<Chunk>,
     deadline: Deadline,
 ) -> Result<WriteReply, UpstreamError> {
-    let items: Vec<&Remark> = chunk
-        .entries
-        .iter()
-        .flat_map(|entry| &entry.items)
-        .map(|index| &items[*index])
-        .collect();
+    let items: Vec<&Remark> = chunk.entries.iter().flat_map(|entry| &entry.items).map(|index| &items[*index]).collect();
     write.set_remarks(&items, deadline).await
 }
 

@@ -16,10 +16,7 @@ pub struct EntryKey {
 
 impl EntryKey {
     pub fn new(staff_id: &str, union_id: &str) -> Self {
-        Self {
-            staff_id: staff_id.to_owned(),
-            union_id: union_id.to_owned(),
-        }
+        Self { staff_id: staff_id.to_owned(), union_id: union_id.to_owned() }
     }
 }
 
@@ -52,10 +49,7 @@ impl ChunkOutcome {
 pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOutcome {
     match reply {
         Err(error) => judge_failure(chunk, &error),
-        Ok(WriteReply {
-            refusal: Some(error),
-            failed,
-        }) if failed.is_empty() => judge_failure(chunk, &error),
+        Ok(WriteReply { refusal: Some(error), failed }) if failed.is_empty() => judge_failure(chunk, &error),
         Ok(WriteReply { refusal, failed }) => judge_list(chunk, refusal.as_ref(), &failed),
     }
 }
@@ -63,11 +57,7 @@ pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOu
 /// The outcome of a chunk whose task was lost.
 pub fn unknown(chunk: &Chunk) -> ChunkOutcome {
     let problem = ShortProblem::new(ProblemCode::Internal, "its outcome was lost");
-    ChunkOutcome {
-        results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)),
-        whole: None,
-        stop: None,
-    }
+    ChunkOutcome { results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)), whole: None, stop: None }
 }
 
 fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
@@ -93,10 +83,7 @@ fn is_refusal(failure: &Failure) -> bool {
     };
     (400..500).contains(status)
         || ((200..300).contains(status)
-            && matches!(
-                class,
-                CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid
-            ))
+            && matches!(class, CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid))
 }
 
 /// The source listed failures: success for the rest, unless its code or an entry that matches nothing leaves a doubt.
@@ -108,10 +95,8 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
         }
     }
     let known = |key: &EntryKey| chunk.entries.iter().any(|entry| entry.key == *key);
-    let stray = failed
-        .iter()
-        .any(|entry| entry.staff_id.is_none() || entry.union_id.is_none())
-        || !listed.keys().all(known);
+    let stray =
+        failed.iter().any(|entry| entry.staff_id.is_none() || entry.union_id.is_none()) || !listed.keys().all(known);
     let doubt = match refusal {
         Some(error) => Some(Problem::from(error).short()),
         None if stray => Some(ShortProblem::new(
@@ -127,18 +112,10 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
             (None, Some(doubt)) => (ItemStatus::Unconfirmed, Some(doubt.clone())),
             (None, None) => (ItemStatus::Succeeded, None),
         };
-        results.extend(entry.items.iter().map(|index| ItemResult {
-            index: *index,
-            status,
-            problem: problem.clone(),
-        }));
+        results.extend(entry.items.iter().map(|index| ItemResult { index: *index, status, problem: problem.clone() }));
     }
     let stop = refusal.and_then(|error| stops_the_batch(&Problem::from(error)));
-    ChunkOutcome {
-        results,
-        whole: None,
-        stop,
-    }
+    ChunkOutcome { results, whole: None, stop }
 }
 
 /// Refused credentials will be refused again.
@@ -148,19 +125,10 @@ fn stops_the_batch(problem: &Problem) -> Option<Problem> {
 
 fn refused(entry: &FailedEntry) -> ShortProblem {
     let problem = ShortProblem::new(ProblemCode::ValidationFailed, "the source refused the item");
-    ShortProblem {
-        upstream: entry.reply.clone(),
-        ..problem
-    }
+    ShortProblem { upstream: entry.reply.clone(), ..problem }
 }
 
 fn all(chunk: &Chunk, status: ItemStatus, problem: Option<&ShortProblem>) -> Vec<ItemResult> {
     let indices = chunk.entries.iter().flat_map(|entry| &entry.items);
-    indices
-        .map(|index| ItemResult {
-            index: *index,
-            status,
-            problem: problem.cloned(),
-        })
-        .collect()
+    indices.map(|index| ItemResult { index: *index, status, problem: problem.cloned() }).collect()
 }

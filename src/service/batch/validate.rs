@@ -35,12 +35,7 @@ pub fn remarks(body: &Value, duplicates: Vec<String>) -> Result<Vec<Remark>, Pro
                 reader.fault(pointer.to_owned(), "duplicate", detail);
             }
         }
-        Some(Remark {
-            staff_id: staff_id?,
-            union_id: union_id?,
-            remark,
-            description,
-        })
+        Some(Remark { staff_id: staff_id?, union_id: union_id?, remark, description })
     });
     reader.finish(items)
 }
@@ -59,12 +54,7 @@ pub fn follow_ups(body: &Value, duplicates: Vec<String>) -> Result<Vec<FollowUp>
         }
         reader.no_control_characters(pointer, "content", content.as_deref().unwrap_or_default());
         let occurred_at = reader.time(pointer, item, "occurred_at");
-        Some(FollowUp {
-            staff_id: staff_id?,
-            union_id: union_id?,
-            content: content?,
-            occurred_at,
-        })
+        Some(FollowUp { staff_id: staff_id?, union_id: union_id?, content: content?, occurred_at })
     });
     reader.finish(items)
 }
@@ -76,9 +66,7 @@ struct Reader {
 impl Reader {
     fn new(duplicates: Vec<String>) -> Self {
         let duplicate = |pointer| Fault::at(pointer, "duplicate", "is there more than once");
-        Self {
-            faults: duplicates.into_iter().map(duplicate).collect(),
-        }
+        Self { faults: duplicates.into_iter().map(duplicate).collect() }
     }
 
     fn fault(&mut self, pointer: String, code: &'static str, detail: impl Into<String>) {
@@ -185,11 +173,7 @@ impl Reader {
         if id.is_empty() {
             self.fault(place(), "empty", "is empty");
         } else if id.len() > MAX_ID_CHARS {
-            self.fault(
-                place(),
-                "too_long",
-                format!("at most {MAX_ID_CHARS} characters are taken"),
-            );
+            self.fault(place(), "too_long", format!("at most {MAX_ID_CHARS} characters are taken"));
         } else if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.fault(place(), "malformed", "expected visible ASCII characters");
         }

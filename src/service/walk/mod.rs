@@ -51,12 +51,7 @@ pub enum Step {
 
 impl Walks {
     pub fn new(lists: Lists, limits: StreamLimits, page_timeout: Duration, closing: CancellationToken) -> Self {
-        Self {
-            lists,
-            slots: Slots::new(limits),
-            page_timeout,
-            closing,
-        }
+        Self { lists, slots: Slots::new(limits), page_timeout, closing }
     }
 
     /// Begins a walk, or takes one up at a cursor. The first page is read before this returns.
@@ -68,11 +63,7 @@ impl Walks {
         let slot = self.slots.take(&context.caller.id)?;
         let page = open.read(&state, context.deadline).await?;
         let mut walk = Walk {
-            reader: Arc::new(Reader {
-                open,
-                quota: context.quota.clone(),
-                page_timeout: self.page_timeout,
-            }),
+            reader: Arc::new(Reader { open, quota: context.quota.clone(), page_timeout: self.page_timeout }),
             cursors: self.lists.cursors.clone(),
             closing: self.closing.clone(),
             state: state.clone(),
@@ -123,9 +114,7 @@ impl Reader {
     /// Waits for quota rather than fail: the reader has asked for everything, and will get it.
     async fn read(&self, state: &WalkState) -> Result<ReadPage, Problem> {
         self.quota.wait_for_one().await;
-        self.open
-            .read(state, Deadline(Instant::now() + self.page_timeout))
-            .await
+        self.open.read(state, Deadline(Instant::now() + self.page_timeout)).await
     }
 }
 
@@ -184,12 +173,7 @@ impl Walk {
             self.warn(drift);
         }
         self.ahead = page.next.map(|position| {
-            let state = WalkState {
-                position,
-                offset: 0,
-                page_size: state.page_size,
-                total,
-            };
+            let state = WalkState { position, offset: 0, page_size: state.page_size, total };
             let (reader, wanted) = (self.reader.clone(), state.clone());
             let page = AbortOnDropHandle::new(tokio::spawn(async move { reader.read(&wanted).await }));
             Ahead { state, page }
@@ -219,27 +203,16 @@ impl Walk {
                 detail: format!("there were more than {MAX_WARNINGS} warnings"),
             });
         }
-        Step::End(StreamEnd {
-            count: self.count,
-            warnings,
-        })
+        Step::End(StreamEnd { count: self.count, warnings })
     }
 
     fn broken(&mut self, problem: &Problem) -> Step {
         self.ended = true;
-        let resume_cursor = self
-            .cursors
-            .seal(self.state.clone(), &self.reader.open.binding(), now());
-        Step::Broken {
-            error: problem.short(),
-            resume_cursor,
-        }
+        let resume_cursor = self.cursors.seal(self.state.clone(), &self.reader.open.binding(), now());
+        Step::Broken { error: problem.short(), resume_cursor }
     }
 }
 
 fn stopping() -> Problem {
-    Problem::new(
-        ProblemCode::Overloaded,
-        "the gateway is stopping; go on with the cursor",
-    )
+    Problem::new(ProblemCode::Overloaded, "the gateway is stopping; go on with the cursor")
 }

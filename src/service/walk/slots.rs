@@ -24,10 +24,7 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(limits: StreamLimits) -> Self {
-        Self {
-            limits,
-            taken: Arc::default(),
-        }
+        Self { limits, taken: Arc::default() }
     }
 
     pub(super) fn take(&self, caller: &CallerId) -> Result<Slot, Problem> {
@@ -41,10 +38,7 @@ impl Slots {
             return Err(problem.with_retry_after(RETRY_AFTER));
         }
         *taken.entry(caller.clone()).or_default() += 1;
-        Ok(Slot {
-            taken: self.taken.clone(),
-            caller: caller.clone(),
-        })
+        Ok(Slot { taken: self.taken.clone(), caller: caller.clone() })
     }
 }
 

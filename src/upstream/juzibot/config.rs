@@ -25,8 +25,6 @@ pub struct Raw {
 
 impl Config {
     pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
-        Ok(Self {
-            token: secret(name, "token", raw.token, raw.token_file)?,
-        })
+        Ok(Self { token: secret(name, "token", raw.token, raw.token_file)? })
     }
 }

@@ -109,12 +109,7 @@ fn tag(wire: wire::Tag) -> Tag {
         Some("2") => TagScope::Personal,
         _ => TagScope::Unknown,
     };
-    Tag {
-        id: wire.tag_id,
-        name: wire.tag_name,
-        group: wire.group_name,
-        scope,
-    }
+    Tag { id: wire.tag_id, name: wire.tag_name, group: wire.group_name, scope }
 }
 
 fn gender(code: i64) -> Gender {
@@ -175,10 +170,7 @@ mod tests {
             }],
         };
         let told = customer(&source(), wire, None);
-        assert_eq!(
-            filled(&told.customer),
-            FIELDS.iter().map(|field| (*field).to_owned()).collect()
-        );
+        assert_eq!(filled(&told.customer), FIELDS.iter().map(|field| (*field).to_owned()).collect());
         assert_eq!(told.warnings, []);
     }
 
@@ -210,10 +202,7 @@ mod tests {
 
     /// Of a time alone: two of them are often the same relation.
     fn bare_follow_user() -> impl Strategy<Value = wire::FollowUser> {
-        number().prop_map(|create_timestamp| wire::FollowUser {
-            create_timestamp,
-            ..wire::FollowUser::default()
-        })
+        number().prop_map(|create_timestamp| wire::FollowUser { create_timestamp, ..wire::FollowUser::default() })
     }
 
     prop_compose! {

@@ -79,17 +79,11 @@ fn offers() -> BTreeMap<Operation, OperationOffer> {
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
     };
     BTreeMap::from([
-        (
-            Operation::ListCustomers,
-            offer(None, Some(Paging::Page), None, convert::FIELDS),
-        ),
+        (Operation::ListCustomers, offer(None, Some(Paging::Page), None, convert::FIELDS)),
         (Operation::GetByExternalUserId, offer(None, None, None, convert::FIELDS)),
         (Operation::GetByUnionId, offer(None, None, None, convert::FIELDS)),
         (Operation::SetRemarks, offer(Some(false), None, Some(MAX_REMARKS), &[])),
-        (
-            Operation::AddFollowUps,
-            offer(Some(false), None, Some(MAX_FOLLOW_UPS), &[]),
-        ),
+        (Operation::AddFollowUps, offer(Some(false), None, Some(MAX_FOLLOW_UPS), &[])),
     ])
 }
 
@@ -107,9 +101,7 @@ impl Juzibot {
     async fn get(&self, url: &Url, query: &[(&str, &str)], deadline: Deadline) -> Result<Reply, UpstreamError> {
         let mut url = url.clone();
         url.query_pairs_mut().extend_pairs(query);
-        self.client
-            .send(Effect::Read, deadline, || Request::new(Method::GET, url))
-            .await
+        self.client.send(Effect::Read, deadline, || Request::new(Method::GET, url)).await
     }
 
     async fn post<T: Serialize + Sync>(
@@ -123,19 +115,14 @@ impl Juzibot {
             .client
             .send(Effect::Write, deadline, || {
                 let mut request = Request::new(Method::POST, url.clone());
-                request
-                    .headers_mut()
-                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 *request.body_mut() = Some(body.into());
                 request
             })
             .await?;
         let envelope = self.opener.open(&reply)?;
         let failed = self.failed(&envelope)?;
-        Ok(WriteReply {
-            refusal: envelope.refusal,
-            failed,
-        })
+        Ok(WriteReply { refusal: envelope.refusal, failed })
     }
 
     fn failed(&self, envelope: &Envelope<'_>) -> Result<Vec<FailedEntry>, UpstreamError> {
@@ -145,11 +132,7 @@ impl Juzibot {
         };
         Ok(entries
             .into_iter()
-            .map(|entry| FailedEntry {
-                reply: reply(&entry),
-                staff_id: entry.user_id,
-                union_id: entry.union_id,
-            })
+            .map(|entry| FailedEntry { reply: reply(&entry), staff_id: entry.user_id, union_id: entry.union_id })
             .collect())
     }
 }
@@ -177,20 +160,13 @@ impl ListCustomers for Juzibot {
         let envelope = self.opener.open(&reply)?.success()?;
         let unreadable = |fault| self.opener.unreadable(fault);
         let rows: Vec<wire::Customer> = envelope.objects().map_err(unreadable)?;
-        let mut raw: Vec<Option<serde_json::Value>> = if request.raw {
-            envelope.data().map_err(unreadable)?.unwrap_or_default()
-        } else {
-            Vec::new()
-        };
+        let mut raw: Vec<Option<serde_json::Value>> =
+            if request.raw { envelope.data().map_err(unreadable)?.unwrap_or_default() } else { Vec::new() };
         raw.resize(rows.len(), None);
         let total = envelope.total().map_err(unreadable)?;
         let next = next_page(current, u64::from(request.page_size), rows.len() as u64, total);
         let convert = |(row, raw)| convert::customer(&self.opener.name, row, raw);
-        Ok(ListPage {
-            rows: rows.into_iter().zip(raw).map(convert).collect(),
-            next: next.map(Position::Page),
-            total,
-        })
+        Ok(ListPage { rows: rows.into_iter().zip(raw).map(convert).collect(), next: next.map(Position::Page), total })
     }
 }
 
@@ -227,19 +203,13 @@ impl GetCustomer for Juzibot {
         };
         let unreadable = |fault| self.opener.unreadable(fault);
         let customer: wire::Customer = envelope.object().map_err(unreadable)?.unwrap_or_default();
-        let raw = if request.raw {
-            serde_json::from_str(data.get()).ok()
-        } else {
-            None
-        };
+        let raw = if request.raw { serde_json::from_str(data.get()).ok() } else { None };
         Ok(Some(convert::customer(&self.opener.name, customer, raw)))
     }
 }
 
 fn is_empty_object(json: &str) -> bool {
-    json.strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-        .is_some_and(|inner| inner.trim().is_empty())
+    json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
 #[async_trait]
@@ -258,8 +228,7 @@ impl SetRemarks for Juzibot {
                 description: item.description.as_deref(),
             })
             .collect();
-        self.post(&self.set_remark, &wire::SetRemark { remark_list }, deadline)
-            .await
+        self.post(&self.set_remark, &wire::SetRemark { remark_list }, deadline).await
     }
 }
 
@@ -289,8 +258,7 @@ impl AddFollowUps for Juzibot {
                     .collect(),
             })
             .collect();
-        self.post(&self.add_follow, &wire::AddFollow { follow_list }, deadline)
-            .await
+        self.post(&self.add_follow, &wire::AddFollow { follow_list }, deadline).await
     }
 }
 
@@ -303,16 +271,8 @@ mod tests {
         assert_eq!(next_page(1, 100, 100, Some(250)), Some(2));
         assert_eq!(next_page(2, 100, 100, Some(200)), None, "exactly all");
         assert_eq!(next_page(3, 100, 50, Some(250)), None);
-        assert_eq!(
-            next_page(1, 100, 40, Some(250)),
-            Some(2),
-            "a short page that is not the last"
-        );
-        assert_eq!(
-            next_page(1, 100, 100, Some(7)),
-            Some(2),
-            "a total that is too small for the page itself"
-        );
+        assert_eq!(next_page(1, 100, 40, Some(250)), Some(2), "a short page that is not the last");
+        assert_eq!(next_page(1, 100, 100, Some(7)), Some(2), "a total that is too small for the page itself");
         assert_eq!(next_page(1, 100, 100, None), Some(2));
         assert_eq!(next_page(1, 100, 99, None), None);
         assert_eq!(next_page(9, 100, 0, Some(5000)), None, "an empty page ends the walk");

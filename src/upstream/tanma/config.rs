@@ -60,10 +60,7 @@ impl Config {
             return Err(fault("page_size", "expected a number from 1 to 1000"));
         }
         if raw.send_app_key_header && super::header_value(&app_key).is_none() {
-            return Err(fault(
-                "app_key",
-                "cannot be sent as a header: expected visible ASCII characters",
-            ));
+            return Err(fault("app_key", "cannot be sent as a header: expected visible ASCII characters"));
         }
         Ok(Self {
             app_id: raw.app_id,

@@ -32,11 +32,8 @@ pub use config::{Config, Raw};
 
 /// The codes seen in a public client: 1002 signature, 1003 time too far from the server's, 40417 parameters. The
 /// vendor's own table is not known.
-const CODES: &[(&str, CodeClass)] = &[
-    ("1002", CodeClass::Credentials),
-    ("1003", CodeClass::Credentials),
-    ("40417", CodeClass::Invalid),
-];
+const CODES: &[(&str, CodeClass)] =
+    &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
 
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
@@ -52,11 +49,8 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
         detail: settings.url("/api/v2/customer/qw-details"),
         config: kind.clone(),
     });
-    let operations = Operations {
-        list: Some(tanma.clone()),
-        get_by_external_user_id: Some(tanma),
-        ..Operations::default()
-    };
+    let operations =
+        Operations { list: Some(tanma.clone()), get_by_external_user_id: Some(tanma), ..Operations::default() };
     Ok(Source::new(config, operations, offers(kind), codes))
 }
 
@@ -65,23 +59,13 @@ fn offers(config: &Config) -> BTreeMap<Operation, OperationOffer> {
         offered: true,
         deprecated_by_vendor: Some(deprecated),
         paging,
-        requires: if requires_staff_id {
-            vec!["staff_id".to_owned()]
-        } else {
-            Vec::new()
-        },
+        requires: if requires_staff_id { vec!["staff_id".to_owned()] } else { Vec::new() },
         max_batch: None,
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
     };
     BTreeMap::from([
-        (
-            Operation::ListCustomers,
-            offer(true, Some(Paging::Cursor), true, convert::LIST_FIELDS),
-        ),
-        (
-            Operation::GetByExternalUserId,
-            offer(false, None, config.detail_requires_staff_id, convert::DETAIL_FIELDS),
-        ),
+        (Operation::ListCustomers, offer(true, Some(Paging::Cursor), true, convert::LIST_FIELDS)),
+        (Operation::GetByExternalUserId, offer(false, None, config.detail_requires_staff_id, convert::DETAIL_FIELDS)),
     ])
 }
 
@@ -109,11 +93,7 @@ impl Tanma {
                 let mut request = Request::new(Method::POST, url.clone());
                 let headers = request.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                for (name, value) in [
-                    ("appid", &self.config.app_id),
-                    ("timestamp", &timestamp),
-                    ("sign", &sign),
-                ] {
+                for (name, value) in [("appid", &self.config.app_id), ("timestamp", &timestamp), ("sign", &sign)] {
                     // All three were seen to be visible ASCII: the id by the configuration, the others by their make.
                     if let Ok(mut value) = HeaderValue::from_str(value) {
                         value.set_sensitive(name == "sign");
@@ -190,11 +170,7 @@ impl ListCustomers for Tanma {
         }
         raw.resize(page.list.len(), None);
         let convert = |(row, raw)| convert::list_row(&self.opener.name, row, raw);
-        Ok(ListPage {
-            rows: page.list.into_iter().zip(raw).map(convert).collect(),
-            next,
-            total: None,
-        })
+        Ok(ListPage { rows: page.list.into_iter().zip(raw).map(convert).collect(), next, total: None })
     }
 }
 
@@ -206,14 +182,8 @@ impl GetCustomer for Tanma {
 
     async fn get(&self, request: &GetRequest, deadline: Deadline) -> Result<Option<SourcedCustomer>, UpstreamError> {
         // Details are fetched whole: the staff id goes out only where the source must have it.
-        let staff_id = request
-            .staff_id
-            .as_deref()
-            .filter(|_| self.config.detail_requires_staff_id);
-        let query = wire::DetailQuery {
-            external_user_id: request.id.as_str(),
-            qw_user_id: staff_id,
-        };
+        let staff_id = request.staff_id.as_deref().filter(|_| self.config.detail_requires_staff_id);
+        let query = wire::DetailQuery { external_user_id: request.id.as_str(), qw_user_id: staff_id };
         let reply = self.call(&self.detail, &query, deadline).await?;
         let envelope = match self.opener.open(&reply)?.success() {
             Err(error) if error.says_not_found() => return Ok(None),

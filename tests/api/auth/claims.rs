@@ -62,11 +62,8 @@ async fn a_token_may_say_more_than_it_must() {
 
 #[tokio::test]
 async fn the_leeway_is_as_configured() {
-    let gateway = Gateway::with(GatewayOptions {
-        auth: "leeway = \"0s\"".to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await;
+    let gateway =
+        Gateway::with(GatewayOptions { auth: "leeway = \"0s\"".to_owned(), ..GatewayOptions::default() }).await;
     refuses(&ask_with(&gateway, json!({"exp": now() - 5})).await);
     refuses(&ask_with(&gateway, json!({"nbf": now() + 10})).await);
     gateway.stop().await;
@@ -79,11 +76,7 @@ async fn what_must_be_understood_and_is_not_refuses_the_token() {
     header.kid = Some("of nobody".to_owned());
     header.jku = Some("https://evil.test/jwks.json".to_owned());
     let reply = ask(&gateway, &with_header(&header, &json!({}))).await;
-    assert_eq!(
-        reply.status, 200,
-        "where keys lie is not the token's to say: {}",
-        reply.body
-    );
+    assert_eq!(reply.status, 200, "where keys lie is not the token's to say: {}", reply.body);
     // RFC 7515 §4.1.11: an extension that is critical and not understood.
     header.crit = Some(vec!["b64".to_owned()]);
     refuses(&ask(&gateway, &with_header(&header, &json!({}))).await);
@@ -101,9 +94,7 @@ async fn scopes_come_as_a_string_or_as_a_list() {
         json!({"scope": "customers:raw", "scp": ["customers:read"]}),
     ] {
         let bearer = Token::with(&good).bearer();
-        let raw = gateway
-            .get_with(&format!("{PATH}&include=raw"), &[("authorization", &bearer)])
-            .await;
+        let raw = gateway.get_with(&format!("{PATH}&include=raw"), &[("authorization", &bearer)]).await;
         assert_eq!(raw.status, 200, "{good}");
     }
     gateway.stop().await;
@@ -116,10 +107,7 @@ async fn a_missing_scope_is_named() {
     let refused = async |scopes: Value, method: &str, path: &str, missing: &str| {
         let bearer = Token::with(&scopes).bearer();
         let headers = headers(&bearer);
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let reply = gateway.send(method.parse().unwrap(), path, &headers, None).await;
         let problem = reply.problem(403, "forbidden");
         assert!(problem["detail"].as_str().unwrap().contains(missing));
@@ -137,10 +125,7 @@ async fn a_missing_scope_is_named() {
         refused(scopes, "GET", "/v1/customers/x", "customers:read").await;
     }
     let reads = json!({"scope": "customers:read"});
-    for path in [
-        "/v1/customers?source=juzibot&include=raw",
-        "/v1/customers/x?include=raw",
-    ] {
+    for path in ["/v1/customers?source=juzibot&include=raw", "/v1/customers/x?include=raw"] {
         refused(reads.clone(), "GET", path, "customers:raw").await;
     }
     for path in ["/v1/remarks", "/v1/follow-ups"] {

@@ -34,11 +34,7 @@ async fn gateway() -> Gateway {
             key_file(&format!("{key}.public")).display()
         )
     });
-    Gateway::with(GatewayOptions {
-        extra: issuers.concat(),
-        ..GatewayOptions::default()
-    })
-    .await
+    Gateway::with(GatewayOptions { extra: issuers.concat(), ..GatewayOptions::default() }).await
 }
 
 fn claims(issuer: &str) -> Value {
@@ -85,10 +81,7 @@ async fn another_key_of_the_same_kind_is_refused() {
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         refuses(&ask(&gateway, &signed("rsa", algorithm, &rsa("rsa-other.private"))).await);
     }
-    let other = Token {
-        secret: "CANARY-another-secret-0123456789abcdef".to_owned(),
-        ..Token::default()
-    };
+    let other = Token { secret: "CANARY-another-secret-0123456789abcdef".to_owned(), ..Token::default() };
     refuses(&ask(&gateway, &other.bearer()).await);
     gateway.stop().await;
 }
@@ -100,10 +93,7 @@ async fn an_algorithm_that_is_not_on_the_issuers_list_is_refused_though_the_key_
         refuses(&ask(&gateway, &signed("rsa", algorithm, &rsa("rsa.private"))).await);
     }
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-        let token = Token {
-            algorithm,
-            ..Token::default()
-        };
+        let token = Token { algorithm, ..Token::default() };
         refuses(&ask(&gateway, &token.bearer()).await);
     }
     gateway.stop().await;
@@ -133,11 +123,7 @@ async fn a_token_that_nobody_signed_is_refused() {
     let encoded = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
     for alg in ["none", "None", "NONE", "nOnE", "", "HS257"] {
         for issuer in ["login", "rsa", "p256", "ed25519"] {
-            let unsigned = format!(
-                "{}.{}.",
-                encoded(&json!({"alg": alg, "typ": "JWT"})),
-                encoded(&claims(issuer))
-            );
+            let unsigned = format!("{}.{}.", encoded(&json!({"alg": alg, "typ": "JWT"})), encoded(&claims(issuer)));
             refuses(&ask(&gateway, &format!("Bearer {unsigned}")).await);
             refuses(&ask(&gateway, &format!("Bearer {}", unsigned.trim_end_matches('.'))).await);
         }
@@ -145,12 +131,7 @@ async fn a_token_that_nobody_signed_is_refused() {
     // The header's algorithm changed under a good signature, and no algorithm at all.
     let good = Token::default().sign();
     let rest = good.split_once('.').unwrap().1;
-    for header in [
-        json!({"alg": "none"}),
-        json!({"typ": "JWT"}),
-        json!({"alg": ["HS256"]}),
-        json!([]),
-    ] {
+    for header in [json!({"alg": "none"}), json!({"typ": "JWT"}), json!({"alg": ["HS256"]}), json!([])] {
         refuses(&ask(&gateway, &format!("Bearer {}.{rest}", encoded(&header))).await);
     }
     gateway.stop().await;
@@ -171,13 +152,7 @@ async fn a_file_of_several_secrets_verifies_with_each() {
         ..GatewayOptions::default()
     })
     .await;
-    let of = |secret: &str| {
-        signed(
-            "rotating",
-            Algorithm::HS256,
-            &EncodingKey::from_secret(secret.as_bytes()),
-        )
-    };
+    let of = |secret: &str| signed("rotating", Algorithm::HS256, &EncodingKey::from_secret(secret.as_bytes()));
     for secret in [JWT_SECRET, second] {
         ask(&gateway, &of(secret)).await.ok();
     }

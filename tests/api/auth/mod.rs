@@ -25,10 +25,7 @@ fn refuses(reply: &Reply) {
     let challenge = reply.header("www-authenticate");
     let rest = challenge.strip_prefix("Bearer realm=\"scrm-gateway\", error=\"invalid_token\"");
     let rest = rest.unwrap_or_else(|| panic!("{challenge}"));
-    assert!(
-        rest.is_empty() || rest.starts_with(", error_description=\""),
-        "{challenge}"
-    );
+    assert!(rest.is_empty() || rest.starts_with(", error_description=\""), "{challenge}");
     assert_eq!(reply.headers.get_all("www-authenticate").iter().count(), 1);
     assert!(reply.headers.get("ratelimit").is_none(), "a quota is of somebody");
 }
@@ -49,12 +46,9 @@ async fn without_a_token_the_challenge_names_the_scheme_alone() {
         &[("authorization", "Basic dGVzdGVyOnNlY3JldA==")],
         &[("authorization", "Digest username=\"x\"")],
     ] {
-        for (method, path) in [
-            ("GET", PATH),
-            ("GET", "/v1/customers/x"),
-            ("POST", "/v1/remarks"),
-            ("POST", "/v1/follow-ups"),
-        ] {
+        for (method, path) in
+            [("GET", PATH), ("GET", "/v1/customers/x"), ("POST", "/v1/remarks"), ("POST", "/v1/follow-ups")]
+        {
             let reply = gateway.send(method.parse().unwrap(), path, headers, None).await;
             reply.problem(401, "unauthenticated");
             assert_eq!(reply.header("www-authenticate"), NO_TOKEN, "{headers:?} {path}");
@@ -117,14 +111,7 @@ async fn the_type_is_absent_or_one_of_an_access_token() {
         header.typ = typ.map(str::to_owned);
         with_header(&header, &json!({}))
     };
-    for typ in [
-        None,
-        Some("JWT"),
-        Some("jwt"),
-        Some("at+jwt"),
-        Some("AT+JWT"),
-        Some("application/at+jwt"),
-    ] {
+    for typ in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("AT+JWT"), Some("application/at+jwt")] {
         assert_eq!(ask(&gateway, &typed(typ)).await.status, 200, "{typ:?}");
     }
     for typ in ["foo", "", "secevent+jwt", "logout+jwt", "dpop+jwt", "at+jwt "] {

@@ -36,9 +36,7 @@ async fn gateway(default_sources: &str) -> Gateway {
 async fn seen(gateway: &Gateway, claims: &Value) -> Vec<String> {
     let id = gateway.sandbox.state().people().featured().external_user_id;
     let bearer = Token::with(claims).bearer();
-    let reply = gateway
-        .get_with(&format!("/v1/customers/{id}"), &[("authorization", &bearer)])
-        .await;
+    let reply = gateway.get_with(&format!("/v1/customers/{id}"), &[("authorization", &bearer)]).await;
     if reply.status == 422 {
         reply.problem(422, "not_offered");
         return Vec::new();
@@ -51,10 +49,7 @@ async fn seen(gateway: &Gateway, claims: &Value) -> Vec<String> {
         .map(|source| source["source"].as_str().unwrap().to_owned())
         .collect();
     for relation in body["data"]["relations"].as_array().unwrap() {
-        assert!(
-            names.iter().any(|name| relation["source"] == name.as_str()),
-            "{relation}"
-        );
+        assert!(names.iter().any(|name| relation["source"] == name.as_str()), "{relation}");
     }
     names
 }
@@ -87,10 +82,7 @@ async fn a_caller_sees_what_its_token_and_its_entry_both_allow() {
             (json!({"sub": "everything", "sources": ["tanma"]}), second),
             // An entry is of one issuer's caller.
             (json!({"iss": "https://other.test", "sub": "nothing"}), of_nobody),
-            (
-                json!({"iss": "https://other.test", "sub": "reporting", "sources": ["tanma"]}),
-                second,
-            ),
+            (json!({"iss": "https://other.test", "sub": "reporting", "sources": ["tanma"]}), second),
         ] {
             assert_eq!(seen(&gateway, &claims).await, expected, "{default} {claims}");
         }
@@ -104,12 +96,8 @@ async fn a_claim_of_null_is_no_claim() {
     let gateway = gateway("all").await;
     let mut token = Token::with(&json!({}));
     token.claims["sources"] = Value::Null;
-    let reply = gateway
-        .get_with(
-            "/v1/customers?source=tanma&staff_id=rocky",
-            &[("authorization", &token.bearer())],
-        )
-        .await;
+    let reply =
+        gateway.get_with("/v1/customers?source=tanma&staff_id=rocky", &[("authorization", &token.bearer())]).await;
     reply.ok();
     gateway.stop().await;
 }
@@ -124,11 +112,7 @@ async fn a_source_that_is_not_visible_is_as_one_that_is_not_there() {
         ("GET", "/v1/customers?cursor=x&source=", None),
         ("GET", "/v1/customers/x?source=", None),
         ("GET", "/v1/customers/x?id_type=union_id&source=", None),
-        (
-            "POST",
-            "/v1/remarks?source=",
-            Some(json!({"items": [{"staff_id": "s", "union_id": "o", "remark": "r"}]})),
-        ),
+        ("POST", "/v1/remarks?source=", Some(json!({"items": [{"staff_id": "s", "union_id": "o", "remark": "r"}]}))),
         (
             "POST",
             "/v1/follow-ups?source=",
@@ -139,15 +123,10 @@ async fn a_source_that_is_not_visible_is_as_one_that_is_not_there() {
     ];
     for (method, path, body) in requests {
         let ask = async |source: &str| {
-            let headers = [
-                ("authorization", bearer.as_str()),
-                ("content-type", "application/json"),
-                ("x-request-id", "same"),
-            ];
+            let headers =
+                [("authorization", bearer.as_str()), ("content-type", "application/json"), ("x-request-id", "same")];
             let body = body.as_ref().map(|body| body.to_string().into_bytes());
-            let reply = gateway
-                .send(method.parse().unwrap(), &format!("{path}{source}"), &headers, body)
-                .await;
+            let reply = gateway.send(method.parse().unwrap(), &format!("{path}{source}"), &headers, body).await;
             let mut headers = reply.headers.clone();
             for varying in ["date", "ratelimit", "server-timing"] {
                 headers.remove(varying);
@@ -163,13 +142,7 @@ async fn a_source_that_is_not_visible_is_as_one_that_is_not_there() {
         .await
         .problem(400, "invalid_request");
     let fault = &problem["errors"][0];
-    assert_eq!(
-        (&fault["parameter"], &fault["code"]),
-        (&json!("source"), &json!("not_visible"))
-    );
-    assert!(
-        fault["detail"].as_str().unwrap().contains("juzibot"),
-        "the visible ones are listed"
-    );
+    assert_eq!((&fault["parameter"], &fault["code"]), (&json!("source"), &json!("not_visible")));
+    assert!(fault["detail"].as_str().unwrap().contains("juzibot"), "the visible ones are listed");
     gateway.stop().await;
 }

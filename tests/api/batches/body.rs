@@ -28,17 +28,12 @@ fn faults(reply: &Reply) -> BTreeSet<(String, String)> {
 }
 
 fn set_of(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
-    expected
-        .iter()
-        .map(|(pointer, code)| ((*pointer).to_owned(), (*code).to_owned()))
-        .collect()
+    expected.iter().map(|(pointer, code)| ((*pointer).to_owned(), (*code).to_owned())).collect()
 }
 
 async fn post_text(gateway: &Gateway, path: &str, text: &str) -> Reply {
     let headers = [("content-type", "application/json")];
-    gateway
-        .send(reqwest::Method::POST, path, &headers, Some(text.as_bytes().to_vec()))
-        .await
+    gateway.send(reqwest::Method::POST, path, &headers, Some(text.as_bytes().to_vec())).await
 }
 
 fn nothing_was_sent(gateway: &Gateway) {
@@ -147,10 +142,7 @@ async fn keys_that_are_there_twice_are_told_by_their_place() {
     let reply = post_text(&gateway, "/v1/remarks", text).await;
     let faults = faults(&reply);
     for place in ["/items", "/items/0/staff_id", "/items/0/remark"] {
-        assert!(
-            faults.contains(&(place.to_owned(), "duplicate".to_owned())),
-            "{place}: {faults:?}"
-        );
+        assert!(faults.contains(&(place.to_owned(), "duplicate".to_owned())), "{place}: {faults:?}");
     }
     nothing_was_sent(&gateway);
     gateway.stop().await;

@@ -117,10 +117,7 @@ async fn a_thousand_remarks_with_seven_bad_ones_make_twenty_calls_and_say_which_
     }
     assert_eq!(body["meta"]["sources"][0]["source"], "juzibot");
     assert_eq!(body["meta"]["sources"][0]["status"], "ok");
-    let good: Vec<Value> = (0..1_000)
-        .filter(|index| !bad.contains(index))
-        .map(|index| items[index].clone())
-        .collect();
+    let good: Vec<Value> = (0..1_000).filter(|index| !bad.contains(index)).map(|index| items[index].clone()).collect();
     assert_eq!(really_applied(&gateway), applied(&good));
     gateway.stop().await;
 }
@@ -216,9 +213,7 @@ async fn a_batch_needs_the_scope_to_write() {
     let reader = Token::with(&json!({"scope": "customers:read customers:raw"})).bearer();
     for path in ["/v1/remarks", "/v1/follow-ups"] {
         let headers = [("authorization", reader.as_str()), ("content-type", "application/json")];
-        let reply = gateway
-            .send(reqwest::Method::POST, path, &headers, Some(b"{}".to_vec()))
-            .await;
+        let reply = gateway.send(reqwest::Method::POST, path, &headers, Some(b"{}".to_vec())).await;
         reply.problem(403, "forbidden");
         assert_eq!(
             reply.header("www-authenticate"),
@@ -236,16 +231,10 @@ async fn the_source_has_to_be_named_only_where_several_offer_the_write() {
     set(&gateway, &items).await.ok();
     let body = json!({"items": items});
     gateway.post("/v1/remarks?source=juzibot", &body).await.ok();
-    gateway
-        .post("/v1/remarks?source=tanma", &body)
-        .await
-        .problem(422, "not_offered");
+    gateway.post("/v1/remarks?source=tanma", &body).await.problem(422, "not_offered");
     let unknown = gateway.post("/v1/remarks?source=nobody", &body).await;
     let fault = &unknown.problem(400, "invalid_request")["errors"][0];
-    assert_eq!(
-        (fault["parameter"].as_str(), fault["code"].as_str()),
-        (Some("source"), Some("not_visible"))
-    );
+    assert_eq!((fault["parameter"].as_str(), fault["code"].as_str()), (Some("source"), Some("not_visible")));
     assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 2);
 
     // A second account at the same vendor.
@@ -257,29 +246,15 @@ async fn the_source_has_to_be_named_only_where_several_offer_the_write() {
     options.order = r#"["juzibot", "tanma", "second"]"#.to_owned();
     let two = gateway_with(options).await;
     let fault = &set(&two, &items).await.problem(400, "invalid_request")["errors"][0];
-    assert_eq!(
-        (fault["parameter"].as_str(), fault["code"].as_str()),
-        (Some("source"), Some("missing"))
-    );
+    assert_eq!((fault["parameter"].as_str(), fault["code"].as_str()), (Some("source"), Some("missing")));
     let named = two.post("/v1/remarks?source=second", &body).await.ok();
     assert_eq!(named["meta"]["sources"][0]["source"], "second");
     // Who sees one of them alone need not say which.
     let narrow = Token::with(&json!({"sources": ["second", "tanma"]})).bearer();
     let headers = [("authorization", narrow.as_str()), ("content-type", "application/json")];
-    let reply = two
-        .send(
-            reqwest::Method::POST,
-            "/v1/remarks",
-            &headers,
-            Some(body.to_string().into_bytes()),
-        )
-        .await;
+    let reply = two.send(reqwest::Method::POST, "/v1/remarks", &headers, Some(body.to_string().into_bytes())).await;
     assert_eq!(reply.ok()["meta"]["sources"][0]["source"], "second");
-    assert_eq!(
-        two.calls_to(Endpoint::JuzibotSetRemark),
-        0,
-        "its own account was never meant"
-    );
+    assert_eq!(two.calls_to(Endpoint::JuzibotSetRemark), 0, "its own account was never meant");
     two.stop().await;
     gateway.stop().await;
 }
@@ -302,11 +277,7 @@ async fn a_batch_costs_one_a_chunk_and_never_more_than_the_burst() {
     assert_eq!(left(&reply), 7, "three chunks");
     let reply = set(&gateway, &items[..500]).await;
     reply.problem(429, "rate_limited");
-    assert_eq!(
-        gateway.calls_to(Endpoint::JuzibotSetRemark),
-        3,
-        "nothing of it was sent"
-    );
+    assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 3, "nothing of it was sent");
     gateway.stop().await;
 
     let fresh = gateway_with(GatewayOptions {

@@ -21,34 +21,20 @@ fn code(code: i64, applied: bool) -> Effect {
 }
 
 fn status(status: u16, applied: bool) -> Effect {
-    Effect::Status {
-        status,
-        retry_after: None,
-        body: "sorry".to_owned(),
-        applied,
-    }
+    Effect::Status { status, retry_after: None, body: "sorry".to_owned(), applied }
 }
 
 /// Sends two chunks, of which the first to arrive is struck; tells the struck one's status and problem.
 async fn strike(gateway: &Gateway, items: &[Value], effect: Effect, takes_effect: bool) -> (String, Value) {
     let state = gateway.sandbox.state();
-    state
-        .set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, effect).when(When::First(1))])
-        .await
-        .unwrap();
-    let before = (
-        state.applied_remarks().len(),
-        gateway.calls_to(Endpoint::JuzibotSetRemark),
-    );
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, effect).when(When::First(1))]).await.unwrap();
+    let before = (state.applied_remarks().len(), gateway.calls_to(Endpoint::JuzibotSetRemark));
     let body = set(gateway, items).await.ok();
     let calls = gateway.calls_to(Endpoint::JuzibotSetRemark) - before.1;
     assert_eq!(calls, 2, "a write is never sent again: {body}");
     let statuses = statuses(&body);
     let struck: Vec<usize> = (0..100).filter(|index| statuses[*index] != "succeeded").collect();
-    assert!(
-        struck == (0..50).collect::<Vec<_>>() || struck == (50..100).collect::<Vec<_>>(),
-        "{struck:?}"
-    );
+    assert!(struck == (0..50).collect::<Vec<_>>() || struck == (50..100).collect::<Vec<_>>(), "{struck:?}");
     let results = &body["data"]["results"];
     let first = &results[struck[0]];
     for index in &struck {
@@ -82,27 +68,9 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
         (status(429, LOST), LOST, "failed", "source_rate_limited", None),
         // What may have been applied, whether it was or not.
         (code(-5, LOST), LOST, "unconfirmed", "source_unavailable", Some("-5")),
-        (
-            code(-5, APPLIED),
-            APPLIED,
-            "unconfirmed",
-            "source_unavailable",
-            Some("-5"),
-        ),
-        (
-            code(99_999, LOST),
-            LOST,
-            "unconfirmed",
-            "source_rejected",
-            Some("99999"),
-        ),
-        (
-            code(99_999, APPLIED),
-            APPLIED,
-            "unconfirmed",
-            "source_rejected",
-            Some("99999"),
-        ),
+        (code(-5, APPLIED), APPLIED, "unconfirmed", "source_unavailable", Some("-5")),
+        (code(99_999, LOST), LOST, "unconfirmed", "source_rejected", Some("99999")),
+        (code(99_999, APPLIED), APPLIED, "unconfirmed", "source_rejected", Some("99999")),
         (status(500, LOST), LOST, "unconfirmed", "source_unavailable", None),
         (status(502, APPLIED), APPLIED, "unconfirmed", "source_unavailable", None),
         (status(503, APPLIED), APPLIED, "unconfirmed", "source_unavailable", None),
@@ -111,27 +79,9 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
         (silent(LOST), LOST, "unconfirmed", "source_timeout", None),
         (silent(APPLIED), APPLIED, "unconfirmed", "source_timeout", None),
         // Answers that cannot be read.
-        (
-            Effect::Html { applied: APPLIED },
-            APPLIED,
-            "unconfirmed",
-            "source_bad_payload",
-            None,
-        ),
-        (
-            Effect::Html { applied: LOST },
-            LOST,
-            "unconfirmed",
-            "source_bad_payload",
-            None,
-        ),
-        (
-            Effect::Truncate { keep: None },
-            APPLIED,
-            "unconfirmed",
-            "source_bad_payload",
-            None,
-        ),
+        (Effect::Html { applied: APPLIED }, APPLIED, "unconfirmed", "source_bad_payload", None),
+        (Effect::Html { applied: LOST }, LOST, "unconfirmed", "source_bad_payload", None),
+        (Effect::Truncate { keep: None }, APPLIED, "unconfirmed", "source_bad_payload", None),
         (Effect::StrayFailure, APPLIED, "unconfirmed", "source_bad_payload", None),
     ];
     for (effect, takes_effect, expected, problem_code, upstream) in table {
@@ -151,14 +101,7 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
 async fn listed_items_failed_and_the_rest_succeeded() {
     let gateway = gateway().await;
     gateway
-        .fault(Rule::new(
-            Endpoint::JuzibotSetRemark,
-            Effect::FailItems {
-                items: 3,
-                code: 0,
-                item_code: 40_035,
-            },
-        ))
+        .fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::FailItems { items: 3, code: 0, item_code: 40_035 }))
         .await;
     let items = remarks(&gateway, 10);
     let body = set(&gateway, &items).await.ok();
@@ -173,14 +116,7 @@ async fn listed_items_failed_and_the_rest_succeeded() {
 async fn where_the_code_is_no_success_what_is_not_listed_is_unconfirmed() {
     let gateway = gateway().await;
     gateway
-        .fault(Rule::new(
-            Endpoint::JuzibotSetRemark,
-            Effect::FailItems {
-                items: 3,
-                code: 77_001,
-                item_code: 40_035,
-            },
-        ))
+        .fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::FailItems { items: 3, code: 77_001, item_code: 40_035 }))
         .await;
     let body = set(&gateway, &remarks(&gateway, 10)).await.ok();
     assert_eq!(statuses(&body)[..3], ["failed"; 3]);
@@ -194,16 +130,7 @@ async fn where_the_code_is_no_success_what_is_not_listed_is_unconfirmed() {
 #[tokio::test]
 async fn an_entry_of_follow_ups_that_failed_fails_all_its_notes_without_a_code_of_its_own() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(
-            Endpoint::JuzibotAddFollow,
-            Effect::FailItems {
-                items: 1,
-                code: 0,
-                item_code: 0,
-            },
-        ))
-        .await;
+    gateway.fault(Rule::new(Endpoint::JuzibotAddFollow, Effect::FailItems { items: 1, code: 0, item_code: 0 })).await;
     let pairs: Vec<_> = writable(gateway.sandbox.state()).take(2).collect();
     let items: Vec<Value> = (0..6)
         .map(|n| {
@@ -215,19 +142,14 @@ async fn an_entry_of_follow_ups_that_failed_fails_all_its_notes_without_a_code_o
     let expected = ["failed", "succeeded"].repeat(3);
     assert_eq!(statuses(&body), expected);
     let problem = &body["data"]["results"][0]["problem"];
-    assert_eq!(
-        (problem["code"].as_str(), &problem["upstream"]),
-        (Some("validation_failed"), &Value::Null)
-    );
+    assert_eq!((problem["code"].as_str(), &problem["upstream"]), (Some("validation_failed"), &Value::Null));
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn credentials_that_are_refused_midway_stop_further_chunks() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(Endpoint::JuzibotSetRemark, code(40_001, LOST)).after(2))
-        .await;
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, code(40_001, LOST)).after(2)).await;
     let items = remarks(&gateway, 1_000);
     let body = set(&gateway, &items).await.ok();
     let statuses = statuses(&body);
@@ -251,14 +173,9 @@ async fn credentials_that_are_refused_midway_stop_further_chunks() {
 #[tokio::test]
 async fn a_refusal_that_is_not_of_credentials_stops_nothing() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(Endpoint::JuzibotSetRemark, code(-1, LOST)).when(When::First(3)))
-        .await;
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, code(-1, LOST)).when(When::First(3))).await;
     let body = set(&gateway, &remarks(&gateway, 1_000)).await.ok();
-    assert_eq!(
-        body["data"]["summary"],
-        json!({"succeeded": 850, "failed": 150, "not_sent": 0, "unconfirmed": 0})
-    );
+    assert_eq!(body["data"]["summary"], json!({"succeeded": 850, "failed": 150, "not_sent": 0, "unconfirmed": 0}));
     assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 20);
     gateway.stop().await;
 }
@@ -266,22 +183,15 @@ async fn a_refusal_that_is_not_of_credentials_stops_nothing() {
 #[tokio::test]
 async fn a_spent_deadline_leaves_the_rest_unsent_and_what_is_in_flight_unconfirmed() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::NeverAnswer { applied: APPLIED }).after(4))
-        .await;
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::NeverAnswer { applied: APPLIED }).after(4)).await;
     let items = remarks(&gateway, 1_000);
     let started = Instant::now();
     let headers = [("content-type", "application/json"), ("prefer", "wait=1")];
     let body = json!({"items": items}).to_string().into_bytes();
-    let reply = gateway
-        .send(reqwest::Method::POST, "/v1/remarks", &headers, Some(body))
-        .await;
+    let reply = gateway.send(reqwest::Method::POST, "/v1/remarks", &headers, Some(body)).await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let body = reply.ok();
-    assert_eq!(
-        body["data"]["summary"],
-        json!({"succeeded": 200, "failed": 0, "not_sent": 600, "unconfirmed": 200})
-    );
+    assert_eq!(body["data"]["summary"], json!({"succeeded": 200, "failed": 0, "not_sent": 600, "unconfirmed": 200}));
     assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 8);
     let problem_of = |status: &str| {
         let results = body["data"]["results"].as_array().unwrap();
@@ -321,12 +231,8 @@ async fn where_every_chunk_was_refused_whole_the_answer_is_the_problem() {
 #[tokio::test]
 async fn a_source_that_cannot_be_reached_was_sent_nothing() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(Source::Juzibot, Effect::RefuseConnections))
-        .await;
-    let problem = set(&gateway, &remarks(&gateway, 120))
-        .await
-        .problem(503, "source_unavailable");
+    gateway.fault(Rule::new(Source::Juzibot, Effect::RefuseConnections)).await;
+    let problem = set(&gateway, &remarks(&gateway, 120)).await.problem(503, "source_unavailable");
     assert_eq!(problem["source"], "juzibot");
     assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 0);
     gateway.sandbox.state().clear_faults().await;
@@ -337,12 +243,7 @@ async fn a_source_that_cannot_be_reached_was_sent_nothing() {
 #[tokio::test]
 async fn where_every_chunk_is_unconfirmed_the_caller_is_told_so_item_by_item() {
     let gateway = gateway().await;
-    gateway
-        .fault(Rule::new(
-            Endpoint::JuzibotSetRemark,
-            Effect::Reset { applied: APPLIED },
-        ))
-        .await;
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::Reset { applied: APPLIED })).await;
     let items = remarks(&gateway, 60);
     let body = set(&gateway, &items).await.ok();
     assert_eq!(statuses(&body), ["unconfirmed"; 60]);
@@ -353,11 +254,7 @@ async fn where_every_chunk_is_unconfirmed_the_caller_is_told_so_item_by_item() {
 #[tokio::test]
 async fn a_caller_that_leaves_does_not_cut_the_chunk_in_flight_and_no_new_one_starts() {
     let gateway = gateway().await;
-    let delay = Effect::Delay {
-        min: Duration::from_millis(300),
-        max: None,
-        applied: false,
-    };
+    let delay = Effect::Delay { min: Duration::from_millis(300), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, delay)).await;
     let items = remarks(&gateway, 1_000);
     {

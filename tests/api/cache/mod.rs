@@ -12,11 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Gateway, GatewayOptions, JUZIBOT_TOKEN, Reply, Token};
 
 async fn with_cache(cache: &str) -> Gateway {
-    Gateway::with(GatewayOptions {
-        cache: cache.to_owned(),
-        ..GatewayOptions::default()
-    })
-    .await
+    Gateway::with(GatewayOptions { cache: cache.to_owned(), ..GatewayOptions::default() }).await
 }
 
 fn featured(gateway: &Gateway) -> Featured {
@@ -47,10 +43,7 @@ async fn set_remark(gateway: &Gateway, remark: &str) -> Value {
 
 /// Changes the remark at the source behind the gateway's back.
 async fn set_remark_at_the_source(gateway: &Gateway, remark: &str) {
-    let url = format!(
-        "{}/api/v1/customer/set_remark?token={JUZIBOT_TOKEN}",
-        gateway.sandbox.juzibot_url()
-    );
+    let url = format!("{}/api/v1/customer/set_remark?token={JUZIBOT_TOKEN}", gateway.sandbox.juzibot_url());
     let item = json!({"userId": "rocky", "unionId": featured(gateway).union_id, "remark": remark});
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.post(url).json(&json!({"remark_list": [item]}));
@@ -75,20 +68,11 @@ fn is_hit(reply: &Reply, source: &str) -> i64 {
 }
 
 fn failing(status: u16) -> Effect {
-    Effect::Status {
-        status,
-        retry_after: None,
-        body: String::new(),
-        applied: false,
-    }
+    Effect::Status { status, retry_after: None, body: String::new(), applied: false }
 }
 
 fn delayed(applied: bool) -> Effect {
-    Effect::Delay {
-        min: Duration::from_millis(400),
-        max: None,
-        applied,
-    }
+    Effect::Delay { min: Duration::from_millis(400), max: None, applied }
 }
 
 #[tokio::test]
@@ -106,10 +90,7 @@ async fn the_second_ask_is_a_hit_and_says_so() {
         assert!((30..=60).contains(&ttl), "{ttl}");
     }
     assert_eq!(first.ok(), second.ok());
-    assert_eq!(
-        (gateway.calls_to(JuzibotDetail), gateway.calls_to(TanmaDetails)),
-        (1, 1)
-    );
+    assert_eq!((gateway.calls_to(JuzibotDetail), gateway.calls_to(TanmaDetails)), (1, 1));
     gateway.stop().await;
 }
 
@@ -125,10 +106,7 @@ async fn what_is_kept_serves_every_caller_but_only_of_sources_it_sees() {
     let bearer = Token::with(&json!({"sub": "another"})).bearer();
     let reply = gateway.get_with(&path, &[("authorization", &bearer)]).await;
     is_hit(&reply, "juzibot");
-    assert_eq!(
-        (gateway.calls_to(JuzibotDetail), gateway.calls_to(TanmaDetails)),
-        (1, 1)
-    );
+    assert_eq!((gateway.calls_to(JuzibotDetail), gateway.calls_to(TanmaDetails)), (1, 1));
     gateway.stop().await;
 }
 
@@ -152,10 +130,7 @@ async fn one_record_serves_every_staff_member() {
 async fn a_remark_drops_the_customer_whichever_id_it_was_asked_by() {
     let gateway = Gateway::start().await;
     let by_external = in_juzibot(&gateway);
-    let by_union = format!(
-        "/v1/customers/{}?id_type=union_id&source=juzibot",
-        featured(&gateway).union_id
-    );
+    let by_union = format!("/v1/customers/{}?id_type=union_id&source=juzibot", featured(&gateway).union_id);
     for path in [&by_external, &by_union] {
         gateway.get(path).await.ok();
         is_hit(&gateway.get(path).await, "juzibot");
@@ -174,11 +149,7 @@ async fn a_remark_that_may_have_been_applied_drops_the_customer_and_a_refused_on
     let gateway = Gateway::start().await;
     let path = in_juzibot(&gateway);
     gateway.get(&path).await.ok();
-    let refused = Effect::FailItems {
-        items: 1,
-        code: 0,
-        item_code: 40_035,
-    };
+    let refused = Effect::FailItems { items: 1, code: 0, item_code: 40_035 };
     let rules = vec![Rule::new(JuzibotSetRemark, refused).when(When::First(1))];
     gateway.sandbox.state().set_faults(rules).await.unwrap();
     assert_eq!(set_remark(&gateway, "refused").await, "failed");
@@ -197,9 +168,7 @@ async fn a_load_that_read_before_a_remark_is_not_kept_after_it() {
     let gateway = Gateway::start().await;
     let path = in_juzibot(&gateway);
     // It reads at once and answers late.
-    gateway
-        .fault(Rule::new(JuzibotDetail, delayed(true)).when(When::First(1)))
-        .await;
+    gateway.fault(Rule::new(JuzibotDetail, delayed(true)).when(When::First(1))).await;
     let mut reading = Box::pin(gateway.get(&path));
     tokio::select! {
         reply = &mut reading => panic!("answered at once: {reply:?}"),
@@ -229,12 +198,7 @@ async fn not_found_is_kept_briefly() {
 
 #[tokio::test]
 async fn a_failure_is_never_kept() {
-    for effect in [
-        failing(500),
-        failing(418),
-        failing(401),
-        Effect::Html { applied: false },
-    ] {
+    for effect in [failing(500), failing(418), failing(401), Effect::Html { applied: false }] {
         let gateway = Gateway::start().await;
         let path = path(&gateway);
         for endpoint in [JuzibotDetail, TanmaDetails] {
@@ -259,10 +223,7 @@ async fn raw_is_fetched_fresh_and_never_kept() {
     let raw = format!("{path}&include=raw");
     for calls in [1, 2] {
         let reply = gateway.get(&raw).await;
-        assert_eq!(
-            reply.ok()["data"]["records"][0]["raw"]["externalUserId"],
-            featured(&gateway).external_user_id
-        );
+        assert_eq!(reply.ok()["data"]["records"][0]["raw"]["externalUserId"], featured(&gateway).external_user_id);
         assert_eq!(reply.header("cache-control"), "no-store");
         assert_eq!(cache_status(&reply, "juzibot"), ["fwd=request"]);
         assert_eq!(gateway.calls_to(JuzibotDetail), calls);
@@ -285,10 +246,7 @@ async fn a_caller_that_gives_up_does_not_end_the_load_for_the_others() {
     let path = in_juzibot(&gateway);
     gateway.fault(Rule::new(JuzibotDetail, delayed(false))).await;
     // One is not willing to wait, and one hangs up.
-    gateway
-        .get_with(&path, &[("prefer", "wait=0")])
-        .await
-        .problem(504, "source_timeout");
+    gateway.get_with(&path, &[("prefer", "wait=0")]).await.problem(504, "source_timeout");
     let mut leaving = Box::pin(gateway.get(&path));
     tokio::select! {
         reply = &mut leaving => panic!("answered at once: {reply:?}"),

@@ -64,10 +64,7 @@ async fn a_record_stands_in_for_a_source_that_fails_and_is_marked() {
         let body = reply.ok();
         assert_eq!(body["data"], before["data"], "{code}");
         let report = &body["meta"]["sources"][0];
-        assert_eq!(
-            (&report["source"], &report["status"]),
-            (&json!("juzibot"), &json!("stale"))
-        );
+        assert_eq!((&report["source"], &report["status"]), (&json!("juzibot"), &json!("stale")));
         assert_eq!(report["problem"]["code"], code);
         assert_eq!(report["fetched_at"], before["meta"]["sources"][0]["fetched_at"]);
         assert_eq!(body["meta"]["sources"][1]["status"], "ok");
@@ -84,11 +81,7 @@ async fn a_record_does_not_stand_in_for_a_source_that_rejects_nor_for_ever() {
     let gateway = with_cache(ALWAYS_GONE).await;
     let path = in_juzibot(&gateway);
     gateway.get(&path).await.ok();
-    let rejects = Effect::Code {
-        code: 99_999,
-        message: "no".to_owned(),
-        applied: false,
-    };
+    let rejects = Effect::Code { code: 99_999, message: "no".to_owned(), applied: false };
     for effect in [failing(418), rejects] {
         let rules = vec![Rule::new(JuzibotDetail, effect)];
         gateway.sandbox.state().set_faults(rules).await.unwrap();

@@ -55,16 +55,10 @@ async fn check_prints_what_is_in_force_and_no_secret() {
         &[
             ("SCRM_GATEWAY__SERVER__MERGE_GRACE", "1s"),
             ("SCRM_GATEWAY__SOURCES__SECOND__KIND", "tanma"),
-            (
-                "SCRM_GATEWAY__SOURCES__SECOND__BASE_URL",
-                "https://tanma.example/apiServer",
-            ),
+            ("SCRM_GATEWAY__SOURCES__SECOND__BASE_URL", "https://tanma.example/apiServer"),
             ("SCRM_GATEWAY__SOURCES__SECOND__APP_ID", "an_app"),
             ("SCRM_GATEWAY__SOURCES__SECOND__APP_KEY", "CANARY-app-key"),
-            (
-                "SCRM_GATEWAY__SOURCES__JUZIBOT__OPERATIONS",
-                "list_customers, set_remarks",
-            ),
+            ("SCRM_GATEWAY__SOURCES__JUZIBOT__OPERATIONS", "list_customers, set_remarks"),
         ],
     )
     .await;
@@ -89,11 +83,7 @@ async fn check_prints_what_is_in_force_and_no_secret() {
         assert_eq!(shown["sources"]["juzibot"]["timeout"].as_str(), Some("3s"));
     }
     let shown: toml::Table = stdout(&from_files).parse().unwrap();
-    assert_eq!(
-        shown["sources"]["juzibot"]["token_file"].as_str(),
-        Some("token"),
-        "where it lies is no secret"
-    );
+    assert_eq!(shown["sources"]["juzibot"]["token_file"].as_str(), Some("token"), "where it lies is no secret");
     let shown: toml::Table = stdout(&inline).parse().unwrap();
     for (path, value) in [
         (["sources", "juzibot", "token"], "[hidden]"),
@@ -103,11 +93,7 @@ async fn check_prints_what_is_in_force_and_no_secret() {
         assert_eq!(shown[path[0]][path[1]][path[2]].as_str(), Some(value), "{path:?}");
     }
     assert_eq!(shown["auth"]["issuers"]["login"]["secret"].as_str(), Some("[hidden]"));
-    assert_eq!(
-        shown["server"]["merge_grace"].as_str(),
-        Some("1s"),
-        "the environment stands over the file"
-    );
+    assert_eq!(shown["server"]["merge_grace"].as_str(), Some("1s"), "the environment stands over the file");
     let operations = shown["sources"]["juzibot"]["operations"].as_array().unwrap();
     assert_eq!(operations.len(), 2, "a list in the environment has commas");
     sandbox.stop().await;
@@ -135,60 +121,24 @@ async fn what_cannot_be_read_is_told_by_key_origin_and_form() {
     let table = [
         // Unknown keys.
         (with("[server]\nlissten = \"x\""), ["server.lissten", FILE, "`listen`"]),
-        (
-            with("tokn = \"CANARY-typo\""),
-            ["sources.juzibot.tokn", FILE, "unknown key"],
-        ),
+        (with("tokn = \"CANARY-typo\""), ["sources.juzibot.tokn", FILE, "unknown key"]),
         (format!("nonsense = 1\n{BASE}"), ["nonsense", FILE, "unknown key"]),
         // Wrong types.
-        (
-            with("[server]\nmax_in_flight = \"many\""),
-            ["server.max_in_flight", FILE, "an integer"],
-        ),
-        (
-            with("[server]\nbody_limit = \"lots\""),
-            ["server.body_limit", FILE, "64MiB"],
-        ),
-        (
-            with("[server]\nlisten = \"nowhere\""),
-            ["server.listen", FILE, "127.0.0.1:8080"],
-        ),
-        (
-            with("timeout = \"soon\""),
-            ["sources.juzibot.timeout", FILE, "a duration"],
-        ),
-        (
-            with("timeout = \"0s\""),
-            ["sources.juzibot.timeout", FILE, "longer than 0"],
-        ),
-        (
-            with("operations = [\"everything\"]"),
-            ["sources.juzibot.operations", FILE, "list_customers"],
-        ),
-        (
-            with("[log]\nformat = \"xml\""),
-            ["log.format", FILE, "`json` or `text`"],
-        ),
-        (
-            replaced("token", "token = [\"CANARY-list\"]"),
-            ["sources.juzibot.token", FILE, "a string"],
-        ),
-        (
-            replaced("secret", "secret = [\"CANARY-list\"]"),
-            ["auth.issuers.login.secret", FILE, "a string"],
-        ),
-        (
-            replaced("kind", "kind = \"CANARY\""),
-            ["sources.juzibot.kind", FILE, "`juzibot` or `tanma`"],
-        ),
+        (with("[server]\nmax_in_flight = \"many\""), ["server.max_in_flight", FILE, "an integer"]),
+        (with("[server]\nbody_limit = \"lots\""), ["server.body_limit", FILE, "64MiB"]),
+        (with("[server]\nlisten = \"nowhere\""), ["server.listen", FILE, "127.0.0.1:8080"]),
+        (with("timeout = \"soon\""), ["sources.juzibot.timeout", FILE, "a duration"]),
+        (with("timeout = \"0s\""), ["sources.juzibot.timeout", FILE, "longer than 0"]),
+        (with("operations = [\"everything\"]"), ["sources.juzibot.operations", FILE, "list_customers"]),
+        (with("[log]\nformat = \"xml\""), ["log.format", FILE, "`json` or `text`"]),
+        (replaced("token", "token = [\"CANARY-list\"]"), ["sources.juzibot.token", FILE, "a string"]),
+        (replaced("secret", "secret = [\"CANARY-list\"]"), ["auth.issuers.login.secret", FILE, "a string"]),
+        (replaced("kind", "kind = \"CANARY\""), ["sources.juzibot.kind", FILE, "`juzibot` or `tanma`"]),
         (replaced("kind", ""), ["sources.juzibot.kind", "is required", ""]),
         // Lines that are no TOML and hold a secret.
         (replaced("token", "token = CANARY-token"), [FILE, "line 10", "quoted"]),
         (replaced("token", "token = \"CANARY-token"), [FILE, "line 10", ""]),
-        (
-            replaced("token", "token = \"CANARY-token\" CANARY"),
-            [FILE, "line 10", ""],
-        ),
+        (replaced("token", "token = \"CANARY-token\" CANARY"), [FILE, "line 10", ""]),
         (replaced("token", "token = \"CAN\\ARY-CANARY\""), [FILE, "line 10", ""]),
         (replaced("token", "token \"CANARY-token\""), [FILE, "line 10", ""]),
     ];
@@ -203,60 +153,24 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let table = [
         // Secrets.
-        (
-            replaced("token", "token_file = \"of-nobody\""),
-            ["sources.juzibot.token", "of-nobody", "cannot be read"],
-        ),
-        (
-            with("token_file = \"x\""),
-            ["sources.juzibot.token", "token_file", "not both"],
-        ),
-        (
-            replaced("token", ""),
-            ["sources.juzibot.token", "token_file", "missing"],
-        ),
-        (
-            replaced("token", "token = \"\""),
-            ["sources.juzibot.token", FILE, "is empty"],
-        ),
-        (
-            replaced("secret", "secret = \"CANARY-short\""),
-            ["auth.issuers.login.secret", FILE, "32 bytes"],
-        ),
-        (
-            replaced("secret", "secret_file = \"of-nobody\""),
-            ["auth.issuers.login.secret_file", FILE, "of-nobody"],
-        ),
-        (
-            replaced("algorithms", "algorithms = [\"RS256\"]"),
-            ["auth.issuers.login.algorithms", FILE, "HS256"],
-        ),
-        (
-            replaced("algorithms", "algorithms = [\"none\"]"),
-            ["auth.issuers.login.algorithms", FILE, "`HS256`"],
-        ),
-        (
-            with("[cursor]\nkey_file = \"of-nobody\""),
-            ["cursor.key_file", FILE, "of-nobody"],
-        ),
+        (replaced("token", "token_file = \"of-nobody\""), ["sources.juzibot.token", "of-nobody", "cannot be read"]),
+        (with("token_file = \"x\""), ["sources.juzibot.token", "token_file", "not both"]),
+        (replaced("token", ""), ["sources.juzibot.token", "token_file", "missing"]),
+        (replaced("token", "token = \"\""), ["sources.juzibot.token", FILE, "is empty"]),
+        (replaced("secret", "secret = \"CANARY-short\""), ["auth.issuers.login.secret", FILE, "32 bytes"]),
+        (replaced("secret", "secret_file = \"of-nobody\""), ["auth.issuers.login.secret_file", FILE, "of-nobody"]),
+        (replaced("algorithms", "algorithms = [\"RS256\"]"), ["auth.issuers.login.algorithms", FILE, "HS256"]),
+        (replaced("algorithms", "algorithms = [\"none\"]"), ["auth.issuers.login.algorithms", FILE, "`HS256`"]),
+        (with("[cursor]\nkey_file = \"of-nobody\""), ["cursor.key_file", FILE, "of-nobody"]),
         // What does not fit together.
-        (
-            format!("source_order = [\"tanma\"]\n{BASE}"),
-            ["source_order", FILE, "each configured source once"],
-        ),
-        (
-            replaced("base_url", "base_url = \"http://hub.example\""),
-            ["sources.juzibot.base_url", FILE, "allow_http"],
-        ),
+        (format!("source_order = [\"tanma\"]\n{BASE}"), ["source_order", FILE, "each configured source once"]),
+        (replaced("base_url", "base_url = \"http://hub.example\""), ["sources.juzibot.base_url", FILE, "allow_http"]),
         (
             replaced("base_url", "base_url = \"https://user:CANARY@hub.example\""),
             ["sources.juzibot.base_url", FILE, "without user"],
         ),
         (with("[auth]\nleeway = \"5m\""), ["auth.leeway", FILE, "at most 30s"]),
-        (
-            with("[callers.x]\nissuer = \"nobody\"\nsubject = \"s\""),
-            ["callers.x.issuer", FILE, "auth.issuers"],
-        ),
+        (with("[callers.x]\nissuer = \"nobody\"\nsubject = \"s\""), ["callers.x.issuer", FILE, "auth.issuers"]),
         (with("[log]\nlevel = \"a=b=c\""), ["log.level", "expected a level", ""]),
     ];
     for (text, said) in table {
@@ -279,39 +193,15 @@ fn refused(output: &std::process::Output, said: &[&str], of: &str) {
 async fn a_bad_variable_is_told_to_be_one() {
     let folder = tempfile::tempdir().unwrap();
     for (name, value, said) in [
-        (
-            "SERVER__REQUEST_TIMEOUT",
-            "soon",
-            ["server.request_timeout", "such as \"2s\""],
-        ),
-        (
-            "SERVER__REQUEST_TIMEOUT",
-            "0s",
-            ["server.request_timeout", "longer than 0"],
-        ),
+        ("SERVER__REQUEST_TIMEOUT", "soon", ["server.request_timeout", "such as \"2s\""]),
+        ("SERVER__REQUEST_TIMEOUT", "0s", ["server.request_timeout", "longer than 0"]),
         ("SERVER__REQUEST_TIMEOT", "2s", ["server.request_timeot", "unknown key"]),
-        (
-            "SOURCES__JUZIBOT__WRITE_TIMEOUT",
-            "soon",
-            ["sources.juzibot.write_timeout", "such as \"2s\""],
-        ),
-        (
-            "SOURCES__JUZIBOT__TOKN",
-            "CANARY",
-            ["sources.juzibot.tokn", "unknown key"],
-        ),
+        ("SOURCES__JUZIBOT__WRITE_TIMEOUT", "soon", ["sources.juzibot.write_timeout", "such as \"2s\""]),
+        ("SOURCES__JUZIBOT__TOKN", "CANARY", ["sources.juzibot.tokn", "unknown key"]),
         ("SOURCES__JUZIBOT", "CANARY", ["sources.juzibot", "a section"]),
         ("SOURCES__JUZIBOT__TOKEN", "", ["sources.juzibot.token", "is empty"]),
-        (
-            "AUTH__ISSUERS__LOGIN__SECRET",
-            "CANARY-short",
-            ["auth.issuers.login.secret", "32 bytes"],
-        ),
-        (
-            "RATE_LIMIT__DEFAULT__REQUESTS",
-            "CANARY",
-            ["rate_limit.default.requests", "an integer"],
-        ),
+        ("AUTH__ISSUERS__LOGIN__SECRET", "CANARY-short", ["auth.issuers.login.secret", "32 bytes"]),
+        ("RATE_LIMIT__DEFAULT__REQUESTS", "CANARY", ["rate_limit.default.requests", "an integer"]),
         ("LOG__FORMAT", "CANARY", ["log.format", "`json` or `text`"]),
     ] {
         let variable = format!("SCRM_GATEWAY__{name}");
@@ -356,11 +246,6 @@ async fn a_key_that_cannot_be_used_is_of_the_configuration_too() {
     }
     let output = check(folder.path(), &of("test-only-rsa.public.pem", "[\"HS256\"]"), &[]).await;
     refused(&output, &["auth.issuers.x.algorithms"], "a public key is no secret");
-    let output = check(
-        folder.path(),
-        &of("test-only-rsa.public.pem", "[\"RS256\", \"PS512\"]"),
-        &[],
-    )
-    .await;
+    let output = check(folder.path(), &of("test-only-rsa.public.pem", "[\"RS256\", \"PS512\"]"), &[]).await;
     assert!(output.status.success(), "{}", stderr(&output));
 }

@@ -75,11 +75,7 @@ impl Running {
     /// Asks it to stop, as an orchestrator does.
     async fn terminate(&self) {
         let id = self.child.id().expect("it runs");
-        let kill = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -TERM {id}"))
-            .status()
-            .await;
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
         assert!(kill.unwrap().success());
     }
 
@@ -102,10 +98,7 @@ fn http() -> reqwest::Client {
 }
 
 async fn sandbox() -> Sandbox {
-    let mut options = Options {
-        customers: 50,
-        ..Options::default()
-    };
+    let mut options = Options { customers: 50, ..Options::default() };
     options.juzibot.token = JUZIBOT_TOKEN.to_owned().into();
     options.tanma.app_key = APP_KEY.to_owned().into();
     scrm_gateway::sandbox::start(options).await.unwrap()

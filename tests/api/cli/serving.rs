@@ -25,10 +25,7 @@ async fn a_token_of_the_command_is_taken_by_the_service() {
     let mut gateway = Running::start(command(folder.path(), &["serve", "--config", "gateway.toml"]));
     let (url, admin) = addresses(&mut gateway).await;
     let token = async |arguments: &[&str]| {
-        let command = command(
-            folder.path(),
-            &[&["token", "--config", "gateway.toml"], arguments].concat(),
-        );
+        let command = command(folder.path(), &[&["token", "--config", "gateway.toml"], arguments].concat());
         let output = run(command).await;
         assert!(output.status.success(), "{}", stderr(&output));
         assert_eq!(stdout(&output).lines().count(), 1);
@@ -37,10 +34,7 @@ async fn a_token_of_the_command_is_taken_by_the_service() {
     let list = format!("{url}/v1/customers?source=juzibot&limit=1");
     let reads = token(&["--sub", "me"]).await;
     assert_eq!(get(&list, &reads).await.status(), StatusCode::OK, "it reads by default");
-    assert_eq!(
-        get(&format!("{list}&include=raw"), &reads).await.status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(get(&format!("{list}&include=raw"), &reads).await.status(), StatusCode::FORBIDDEN);
     let raw = token(&["--sub", "me", "--scope", "customers:read customers:raw"]).await;
     assert_eq!(get(&format!("{list}&include=raw"), &raw).await.status(), StatusCode::OK);
     let elsewhere = token(&["--sub", "me", "--source", "tanma"]).await;
@@ -61,10 +55,8 @@ async fn a_token_needs_an_issuer_with_a_secret() {
     let sandbox = sandbox().await;
     let (folder, config) = folder_for(&sandbox);
     let refused = async |arguments: &[&str], said: &str| {
-        let command = command(
-            folder.path(),
-            &[&["token", "--config", "gateway.toml", "--sub", "x"], arguments].concat(),
-        );
+        let command =
+            command(folder.path(), &[&["token", "--config", "gateway.toml", "--sub", "x"], arguments].concat());
         let output = run(command).await;
         assert!(!output.status.success());
         assert_eq!(stdout(&output), "");
@@ -91,20 +83,12 @@ async fn a_secret_of_the_environment_stands_over_the_file_and_stays_a_text() {
     let number = "0012345678";
     sandbox.state().rotate_token(Source::Juzibot, number.to_owned().into());
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(
-        &config,
-        text.replace("token_file = \"token\"", "token = \"CANARY-of-the-file\""),
-    )
-    .unwrap();
+    std::fs::write(&config, text.replace("token_file = \"token\"", "token = \"CANARY-of-the-file\"")).unwrap();
     let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
     serve.env("SCRM_GATEWAY__SOURCES__JUZIBOT__TOKEN", number);
     let mut gateway = Running::start(serve);
     let (url, _) = addresses(&mut gateway).await;
-    let reply = get(
-        &format!("{url}/v1/customers?source=juzibot"),
-        &Token::default().bearer(),
-    )
-    .await;
+    let reply = get(&format!("{url}/v1/customers?source=juzibot"), &Token::default().bearer()).await;
     assert_eq!(reply.status(), StatusCode::OK, "{}", reply.text().await.unwrap());
     gateway.terminate().await;
     assert_eq!(gateway.ended().await.0, Some(0));
@@ -117,16 +101,8 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
     let (folder, _) = folder_for(&sandbox);
     let mut gateway = Running::start(command(folder.path(), &["serve", "--config", "gateway.toml"]));
     let (url, admin) = addresses(&mut gateway).await;
-    let slow = Effect::Delay {
-        min: Duration::from_millis(1_500),
-        max: None,
-        applied: false,
-    };
-    sandbox
-        .state()
-        .add_fault(Rule::new(Endpoint::JuzibotList, slow))
-        .await
-        .unwrap();
+    let slow = Effect::Delay { min: Duration::from_millis(1_500), max: None, applied: false };
+    sandbox.state().add_fault(Rule::new(Endpoint::JuzibotList, slow)).await.unwrap();
     let list = format!("{url}/v1/customers?source=juzibot&limit=1");
     let bearer = Token::default().bearer();
     let held = {
@@ -185,12 +161,8 @@ fn files_in(folder: &Path) -> Vec<std::ffi::OsString> {
 async fn the_demo_prints_a_line_that_works_when_pasted_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Running::start(command(folder.path(), &["demo", "--port", "0", "--customers", "50"]));
-    let docs = demo
-        .line(|line| Some(line.strip_prefix("Swagger UI")?.trim().to_owned()))
-        .await;
-    let curl = demo
-        .line(|line| line.starts_with("curl ").then(|| line.to_owned()))
-        .await;
+    let docs = demo.line(|line| Some(line.strip_prefix("Swagger UI")?.trim().to_owned())).await;
+    let curl = demo.line(|line| line.starts_with("curl ").then(|| line.to_owned())).await;
     let pasted = Command::new("sh")
         .args(["-c", &curl])
         .env("NO_PROXY", "*")
@@ -225,9 +197,7 @@ async fn a_demo_whose_port_is_taken_takes_another() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let mut demo = Running::start(command(folder.path(), &["demo", "--port", &port, "--customers", "10"]));
-    let docs = demo
-        .line(|line| Some(line.strip_prefix("Swagger UI")?.trim().to_owned()))
-        .await;
+    let docs = demo.line(|line| Some(line.strip_prefix("Swagger UI")?.trim().to_owned())).await;
     assert!(!docs.contains(&format!(":{port}/")), "{docs}");
     assert_eq!(http().get(&docs).send().await.unwrap().status(), StatusCode::OK);
     demo.terminate().await;
@@ -270,16 +240,8 @@ async fn the_sandbox_serves_on_the_ports_it_is_given() {
     assert_ne!(code("sandbox-token").await, 0);
     let details = format!("http://{}/api/v2/customer/qw-details", free[1]);
     let unsigned = http().post(details).json(&serde_json::json!({})).send().await.unwrap();
-    assert_eq!(
-        unsigned.json::<Value>().await.unwrap()["code"],
-        1002,
-        "an unsigned call is refused"
-    );
-    let featured = http()
-        .get(format!("http://{}/people/featured", free[2]))
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(unsigned.json::<Value>().await.unwrap()["code"], 1002, "an unsigned call is refused");
+    let featured = http().get(format!("http://{}/people/featured", free[2])).send().await.unwrap();
     assert!(featured.json::<Value>().await.unwrap()["external_user_id"].is_string());
     sandbox.terminate().await;
     assert_eq!(sandbox.ended().await.0, Some(0));
@@ -289,8 +251,7 @@ async fn the_sandbox_serves_on_the_ports_it_is_given() {
 async fn help_does_not_show_secrets_of_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let mut help = command(folder.path(), &["sandbox", "--help"]);
-    help.env("SANDBOX_TOKEN", "CANARY-token")
-        .env("SANDBOX_APP_KEY", "CANARY-key");
+    help.env("SANDBOX_TOKEN", "CANARY-token").env("SANDBOX_APP_KEY", "CANARY-key");
     let output = run(help).await;
     assert!(output.status.success());
     assert!(stdout(&output).contains("SANDBOX_TOKEN"));

@@ -30,10 +30,7 @@ async fn a_batch_of_one_chunk_is_the_failure_or_else_unconfirmed() {
                 failure.name
             );
             for (index, result) in data["results"].as_array().unwrap().iter().enumerate() {
-                assert_eq!(
-                    (&result["index"], &result["status"]),
-                    (&json!(index), &json!("unconfirmed"))
-                );
+                assert_eq!((&result["index"], &result["status"]), (&json!(index), &json!("unconfirmed")));
                 assert_eq!(result["problem"]["code"], failure.code, "{}", failure.name);
                 failure.check_upstream(&result["problem"]);
             }
@@ -45,26 +42,18 @@ async fn a_batch_of_one_chunk_is_the_failure_or_else_unconfirmed() {
 #[tokio::test]
 async fn where_one_chunk_of_two_fails_its_items_alone_are_said_to() {
     // The slow one's short timeout would be the other chunk's too.
-    let failures = FAILURES
-        .iter()
-        .filter(|failure| failure.items != Items::NotSent && failure.name != "slow");
+    let failures = FAILURES.iter().filter(|failure| failure.items != Items::NotSent && failure.name != "slow");
     for failure in failures {
         let failing = failure.stage_where(JUZIBOT, "in-trouble").await;
         for write in WRITES {
-            let mut items: Vec<Value> = (0..write.max_batch)
-                .map(|n| (write.item)(&format!("staff-{n}")))
-                .collect();
+            let mut items: Vec<Value> = (0..write.max_batch).map(|n| (write.item)(&format!("staff-{n}"))).collect();
             items.push((write.item)("in-trouble"));
             let reply = failing.gateway.post(write.path, &json!({"items": items})).await;
             let data = reply.ok()["data"].clone();
             let results = data["results"].as_array().unwrap();
             let (last, others) = results.split_last().unwrap();
             assert_eq!(others.len(), write.max_batch);
-            assert!(
-                others.iter().all(|result| result["status"] == "succeeded"),
-                "{}",
-                failure.name
-            );
+            assert!(others.iter().all(|result| result["status"] == "succeeded"), "{}", failure.name);
             assert_eq!(last["status"], failure.items.word(), "{}", failure.name);
             assert_eq!(last["problem"]["code"], failure.code, "{}", failure.name);
             failure.check_upstream(&last["problem"]);
@@ -85,10 +74,7 @@ async fn a_redirect_is_not_followed() {
         let batch = json!({"items": [(write.item)("rocky")]});
         let reply = check_redirects(JUZIBOT, async |gateway| gateway.post(write.path, &batch).await).await;
         let result = reply.ok()["data"]["results"][0].clone();
-        assert_eq!(
-            (&result["status"], &result["problem"]["code"]),
-            (&json!("unconfirmed"), &json!("source_rejected"))
-        );
+        assert_eq!((&result["status"], &result["problem"]["code"]), (&json!("unconfirmed"), &json!("source_rejected")));
     }
 }
 
@@ -98,11 +84,7 @@ async fn the_documented_codes_have_a_class_without_configuration() {
         let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(code, WORDS, &json!({}))).await;
         for write in WRITES {
             let batch = json!({"items": [(write.item)("rocky")]});
-            let problem = stage
-                .gateway
-                .post(write.path, &batch)
-                .await
-                .problem(422, "validation_failed");
+            let problem = stage.gateway.post(write.path, &batch).await.problem(422, "validation_failed");
             assert_eq!(problem["upstream"], json!({"code": code.to_string(), "message": WORDS}));
         }
     }

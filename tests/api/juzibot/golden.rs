@@ -7,11 +7,7 @@ use crate::support::{Stage, fixture};
 
 #[tokio::test]
 async fn the_sample_list_becomes_the_customers_that_the_table_says() {
-    let body = Stage::answering(JUZIBOT, &fixture("juzibot/list.ok.json"))
-        .await
-        .list()
-        .await
-        .ok();
+    let body = Stage::answering(JUZIBOT, &fixture("juzibot/list.ok.json")).await.list().await.ok();
     assert_eq!(body["data"], fixture("expected/juzibot.list.json"));
     assert_eq!(body["page"], json!({"next_cursor": null, "total": 100}));
     assert_eq!(body["meta"]["sources"].as_array().unwrap().len(), 1);
@@ -25,10 +21,7 @@ async fn the_sample_list_becomes_the_customers_that_the_table_says() {
 async fn the_sample_details_become_the_customers_that_the_table_says() {
     for (sample, expected) in [
         ("juzibot/detail.ok.json", "expected/juzibot.detail.json"),
-        (
-            "juzibot/detail.zh-fields.ok.json",
-            "expected/juzibot.detail.zh-fields.json",
-        ),
+        ("juzibot/detail.zh-fields.ok.json", "expected/juzibot.detail.zh-fields.json"),
     ] {
         let body = Stage::answering(JUZIBOT, &fixture(sample)).await.detail().await.ok();
         assert_eq!(body["data"], fixture(expected), "{sample}");

@@ -21,20 +21,14 @@ fn person(changes: &Value) -> Value {
         "type": 1,
         "followUser": [follow_user(&json!({}))],
     });
-    person
-        .as_object_mut()
-        .unwrap()
-        .extend(changes.as_object().unwrap().clone());
+    person.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     person
 }
 
 /// A relation with these members changed.
 fn follow_user(changes: &Value) -> Value {
     let mut relation = json!({"userId": "rocky", "name": "张三", "remark": "", "createTimestamp": 0, "tags": []});
-    relation
-        .as_object_mut()
-        .unwrap()
-        .extend(changes.as_object().unwrap().clone());
+    relation.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     relation
 }
 
@@ -67,14 +61,6 @@ struct Write {
 }
 
 const WRITES: [Write; 2] = [
-    Write {
-        path: "/v1/remarks?source=juzibot",
-        item: remark,
-        max_batch: 50,
-    },
-    Write {
-        path: "/v1/follow-ups?source=juzibot",
-        item: note,
-        max_batch: 500,
-    },
+    Write { path: "/v1/remarks?source=juzibot", item: remark, max_batch: 50 },
+    Write { path: "/v1/follow-ups?source=juzibot", item: note, max_batch: 500 },
 ];

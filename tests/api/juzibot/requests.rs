@@ -15,43 +15,27 @@ fn query(call: &Request) -> Vec<(String, String)> {
 fn with_token(rest: &[(&str, &str)]) -> Vec<(String, String)> {
     let token = [("token", JUZIBOT_TOKEN)];
     let pairs = token.iter().chain(rest);
-    pairs
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[tokio::test]
 async fn a_list_is_asked_with_token_page_and_size_and_a_staff_id_only_where_one_is_given() {
     let stage = Stage::answering(JUZIBOT, &JUZIBOT.ok(json!([]))).await;
     stage.list().await.ok();
-    stage
-        .gateway
-        .get("/v1/customers?source=juzibot&limit=1000&staff_id=rocky")
-        .await
-        .ok();
+    stage.gateway.get("/v1/customers?source=juzibot&limit=1000&staff_id=rocky").await.ok();
     let calls = stage.calls().await;
     assert_eq!(calls.len(), 2);
     for call in &calls {
-        assert_eq!(
-            (call.method.as_str(), call.url.path()),
-            ("GET", "/api/v1/customer/list")
-        );
+        assert_eq!((call.method.as_str(), call.url.path()), ("GET", "/api/v1/customer/list"));
         assert_eq!(call.body, b"");
     }
     assert_eq!(query(&calls[0]), with_token(&[("current", "1"), ("pageSize", "100")]));
-    assert_eq!(
-        query(&calls[1]),
-        with_token(&[("current", "1"), ("pageSize", "1000"), ("userId", "rocky")])
-    );
+    assert_eq!(query(&calls[1]), with_token(&[("current", "1"), ("pageSize", "1000"), ("userId", "rocky")]));
 }
 
 #[tokio::test]
 async fn the_next_page_is_asked_by_number_with_the_size_and_the_staff_id_of_the_first() {
-    let page = JUZIBOT.envelope(
-        0,
-        "ok",
-        &json!({"data": [person(&json!({})), person(&json!({}))], "total": 6}),
-    );
+    let page = JUZIBOT.envelope(0, "ok", &json!({"data": [person(&json!({})), person(&json!({}))], "total": 6}));
     let stage = Stage::answering(JUZIBOT, &page).await;
     let path = "/v1/customers?source=juzibot&staff_id=rocky&limit=2";
     let mut cursor = String::new();
@@ -79,10 +63,7 @@ async fn a_detail_is_asked_by_the_id_that_the_caller_has_and_by_no_other() {
     }
     let calls = stage.calls().await;
     for call in &calls {
-        assert_eq!(
-            (call.method.as_str(), call.url.path()),
-            ("GET", "/api/v1/customer/detail")
-        );
+        assert_eq!((call.method.as_str(), call.url.path()), ("GET", "/api/v1/customer/detail"));
     }
     let sent: Vec<_> = calls.iter().map(query).collect();
     assert_eq!(
@@ -107,12 +88,7 @@ async fn paths_are_below_the_path_of_the_base_url() {
 async fn written(path: &str, source_path: &str, items: Value) -> Value {
     let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(0, "ok", &json!({}))).await;
     let body = stage.gateway.post(path, &json!({"items": items})).await.ok();
-    let statuses: Vec<_> = body["data"]["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| &r["status"])
-        .collect();
+    let statuses: Vec<_> = body["data"]["results"].as_array().unwrap().iter().map(|r| &r["status"]).collect();
     assert_eq!(statuses, vec!["succeeded"; statuses.len()]);
     let call = stage.call().await;
     assert_eq!((call.method.as_str(), call.url.path()), ("POST", source_path));
@@ -160,20 +136,12 @@ async fn what_a_remark_leaves_out_is_left_out_and_what_it_empties_is_sent_empty(
 #[tokio::test]
 async fn notes_for_one_staff_member_and_customer_are_sent_as_in_the_vendors_sample() {
     let customer = "ozynqsulJFCZ2z1aYeS8h-nuasdAAA";
-    for occurred_at in [
-        "2020-10-14T09:27:27Z",
-        "2020-10-14T17:27:27+08:00",
-        "2020-10-14T09:27:27.999Z",
-    ] {
+    for occurred_at in ["2020-10-14T09:27:27Z", "2020-10-14T17:27:27+08:00", "2020-10-14T09:27:27.999Z"] {
         let items = json!([
             {"staff_id": "rocky", "union_id": customer, "content": "这是跟进记录1", "occurred_at": occurred_at},
             {"staff_id": "rocky", "union_id": customer, "content": "这是跟进记录2"},
         ]);
-        assert_eq!(
-            notes_written(items).await,
-            fixture("juzibot/add_follow.request.json"),
-            "{occurred_at}"
-        );
+        assert_eq!(notes_written(items).await, fixture("juzibot/add_follow.request.json"), "{occurred_at}");
     }
 }
 

@@ -90,11 +90,7 @@ async fn either_spelling_of_the_envelope_is_read() {
         assert_eq!(body["data"]["name"], "李四", "{spelling:?}");
         let stage = Stage::answering(JUZIBOT, &spelling.envelope(40001, "bad token", &json!({}))).await;
         let problem = stage.detail().await.problem(502, "source_credentials");
-        assert_eq!(
-            problem["upstream"],
-            json!({"code": "40001", "message": "bad token"}),
-            "{spelling:?}"
-        );
+        assert_eq!(problem["upstream"], json!({"code": "40001", "message": "bad token"}), "{spelling:?}");
     }
 }
 
@@ -154,25 +150,15 @@ async fn a_detail_without_data_is_not_found() {
 #[tokio::test]
 async fn a_code_of_class_not_found_is_not_found() {
     let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(84061, "no such", &json!({}))).await;
-    let gateway = JUZIBOT
-        .gateway(&stage.source.uri(), "", "not_found = [\"84061\"]")
-        .await;
+    let gateway = JUZIBOT.gateway(&stage.source.uri(), "", "not_found = [\"84061\"]").await;
     gateway.get(JUZIBOT.detail_path()).await.problem(404, "not_found");
     gateway.get(JUZIBOT.list_path()).await.problem(404, "not_found");
 }
 
 #[tokio::test]
 async fn genders_and_types_are_words_and_an_unknown_code_is_unknown() {
-    let codes = [
-        (0, "unknown", "unknown"),
-        (1, "male", "wechat"),
-        (2, "female", "wecom"),
-        (7, "unknown", "unknown"),
-    ];
-    let people: Vec<_> = codes
-        .iter()
-        .map(|(code, ..)| person(&json!({"gender": code, "type": code})))
-        .collect();
+    let codes = [(0, "unknown", "unknown"), (1, "male", "wechat"), (2, "female", "wecom"), (7, "unknown", "unknown")];
+    let people: Vec<_> = codes.iter().map(|(code, ..)| person(&json!({"gender": code, "type": code}))).collect();
     let body = listed(&people).await;
     for (index, (code, gender, account_type)) in codes.into_iter().enumerate() {
         let customer = &body["data"][index];
@@ -239,10 +225,7 @@ async fn a_warning_about_a_relation_goes_where_a_narrowed_answer_has_it() {
 
 #[tokio::test]
 async fn a_total_is_null_where_the_source_tells_none() {
-    for envelope in [
-        JUZIBOT.ok(json!([])),
-        JUZIBOT.envelope(0, "ok", &json!({"data": [], "total": null})),
-    ] {
+    for envelope in [JUZIBOT.ok(json!([])), JUZIBOT.envelope(0, "ok", &json!({"data": [], "total": null}))] {
         let body = Stage::answering(JUZIBOT, &envelope).await.list().await.ok();
         assert_eq!(body["page"], json!({"next_cursor": null, "total": null}));
     }
@@ -250,11 +233,7 @@ async fn a_total_is_null_where_the_source_tells_none() {
 
 #[tokio::test]
 async fn an_array_in_the_place_of_an_object_is_a_bad_payload() {
-    for data in [
-        json!([]),
-        json!(["wm-one"]),
-        person(&json!({"followUser": [["rocky"]]})),
-    ] {
+    for data in [json!([]), json!(["wm-one"]), person(&json!({"followUser": [["rocky"]]}))] {
         let stage = Stage::answering(JUZIBOT, &JUZIBOT.ok(data.clone())).await;
         stage.detail().await.problem(502, "source_bad_payload");
     }

@@ -19,22 +19,14 @@ async fn outcomes(stage: &Stage, path: &str, items: &[Value]) -> Vec<(String, Va
     let outcome = |(index, result): (usize, &Value)| {
         assert_eq!(result["index"], index);
         let problem = &result["problem"];
-        (
-            result["status"].as_str().unwrap().to_owned(),
-            problem["code"].clone(),
-            problem["upstream"].clone(),
-        )
+        (result["status"].as_str().unwrap().to_owned(), problem["code"].clone(), problem["upstream"].clone())
     };
     results.iter().enumerate().map(outcome).collect()
 }
 
 /// The statuses alone.
 async fn statuses(stage: &Stage, path: &str, items: &[Value]) -> Vec<String> {
-    outcomes(stage, path, items)
-        .await
-        .into_iter()
-        .map(|(status, ..)| status)
-        .collect()
+    outcomes(stage, path, items).await.into_iter().map(|(status, ..)| status).collect()
 }
 
 #[tokio::test]
@@ -43,11 +35,7 @@ async fn all_succeed_where_the_source_lists_no_failure() {
         let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(0, "ok", &list)).await;
         for write in WRITES {
             let items = [(write.item)("a"), (write.item)("b")];
-            assert_eq!(
-                statuses(&stage, write.path, &items).await,
-                ["succeeded", "succeeded"],
-                "{list}"
-            );
+            assert_eq!(statuses(&stage, write.path, &items).await, ["succeeded", "succeeded"], "{list}");
         }
     }
 }
@@ -65,10 +53,7 @@ async fn a_listed_remark_failed_and_the_others_succeeded() {
     let none = Value::Null;
     assert_eq!(outcomes[0], ("succeeded".to_owned(), none.clone(), none.clone()));
     // The sample's code and message are empty: the source said nothing.
-    assert_eq!(
-        outcomes[1],
-        ("failed".to_owned(), json!("validation_failed"), none.clone())
-    );
+    assert_eq!(outcomes[1], ("failed".to_owned(), json!("validation_failed"), none.clone()));
     assert_eq!(outcomes[2], ("succeeded".to_owned(), none.clone(), none));
 }
 
@@ -90,10 +75,7 @@ async fn all_notes_of_a_listed_entry_failed() {
     listed["union_id"] = json!("ozynqsulJFCZ2z1aYeS8h-nuasdAAA");
     let items = [listed.clone(), note("rocky"), listed];
     let outcomes = outcomes(&stage, "/v1/follow-ups", &items).await;
-    assert_eq!(
-        [&outcomes[0].0, &outcomes[1].0, &outcomes[2].0],
-        ["failed", "succeeded", "failed"]
-    );
+    assert_eq!([&outcomes[0].0, &outcomes[1].0, &outcomes[2].0], ["failed", "succeeded", "failed"]);
     assert_eq!(outcomes[0].2, Value::Null);
 }
 
@@ -104,11 +86,7 @@ async fn a_listed_failure_that_matches_nothing_sent_leaves_a_doubt_on_the_others
         let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(0, "ok", &list)).await;
         for write in WRITES {
             let items = [(write.item)("a"), (write.item)("b")];
-            assert_eq!(
-                statuses(&stage, write.path, &items).await,
-                ["failed", "unconfirmed"],
-                "{list}"
-            );
+            assert_eq!(statuses(&stage, write.path, &items).await, ["failed", "unconfirmed"], "{list}");
         }
     }
 }
@@ -121,11 +99,7 @@ async fn a_failing_code_with_a_list_leaves_a_doubt_on_those_it_does_not_list() {
         for write in WRITES {
             let items = [(write.item)("a"), (write.item)("b")];
             let outcomes = outcomes(&stage, write.path, &items).await;
-            assert_eq!(
-                (outcomes[0].0.as_str(), outcomes[1].0.as_str()),
-                ("failed", "unconfirmed"),
-                "{code}"
-            );
+            assert_eq!((outcomes[0].0.as_str(), outcomes[1].0.as_str()), ("failed", "unconfirmed"), "{code}");
             assert_eq!(outcomes[1].2, json!({"code": code.to_string(), "message": "no"}));
         }
     }
@@ -136,10 +110,7 @@ async fn a_chunk_refused_as_not_found_is_unconfirmed() {
     let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(84061, "no such", &json!({}))).await;
     let gateway = JUZIBOT.gateway(&stage.source.uri(), "", "not_found = [84061]").await;
     for write in WRITES {
-        let body = gateway
-            .post(write.path, &json!({"items": [(write.item)("a")]}))
-            .await
-            .ok();
+        let body = gateway.post(write.path, &json!({"items": [(write.item)("a")]})).await.ok();
         assert_eq!(body["data"]["results"][0]["status"], "unconfirmed");
         assert_eq!(body["data"]["results"][0]["problem"]["upstream"]["code"], "84061");
     }
@@ -150,10 +121,7 @@ async fn a_write_is_not_sent_again_whatever_becomes_of_it() {
     let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(50001, "busy", &json!({}))).await;
     let gateway = JUZIBOT.gateway(&stage.source.uri(), "", "retryable = [50001]").await;
     for write in WRITES {
-        gateway
-            .post(write.path, &json!({"items": [(write.item)("a")]}))
-            .await
-            .ok();
+        gateway.post(write.path, &json!({"items": [(write.item)("a")]})).await.ok();
     }
     assert_eq!(stage.calls().await.len(), WRITES.len());
 }

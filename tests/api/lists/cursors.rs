@@ -33,11 +33,7 @@ async fn a_cursor_is_bound_to_what_was_asked_and_by_whom() {
         reply.problem(400, "cursor_invalid");
     }
     let path = format!("/v1/customers?{LIST}&cursor={cursor}");
-    for other in [
-        json!({"sub": "another"}),
-        json!({"iss": "https://other.test"}),
-        json!({"sub": "tester "}),
-    ] {
+    for other in [json!({"sub": "another"}), json!({"iss": "https://other.test"}), json!({"sub": "tester "})] {
         let bearer = Token::with(&other).bearer();
         let reply = gateway.get_with(&path, &[("authorization", &bearer)]).await;
         reply.problem(400, "cursor_invalid");
@@ -55,9 +51,7 @@ async fn what_is_no_cursor_of_ours_is_refused() {
     let stranger = super::gateway(200).await;
     let cursor = cursor_of(&gateway).await;
     assert!(
-        cursor
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')),
+        cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')),
         "it needs no escaping in a query: {cursor}"
     );
     assert!(!cursor.contains("rocky"));
@@ -99,28 +93,20 @@ async fn what_is_no_cursor_of_ours_is_refused() {
 
 #[tokio::test]
 async fn a_cursor_that_has_expired_says_so() {
-    let mut options = GatewayOptions {
-        extra: "[cursor]\nlifetime = \"1ms\"\n".to_owned(),
-        ..GatewayOptions::default()
-    };
+    let mut options =
+        GatewayOptions { extra: "[cursor]\nlifetime = \"1ms\"\n".to_owned(), ..GatewayOptions::default() };
     options.sandbox.customers = 200;
     let gateway = Gateway::with(options).await;
     let cursor = cursor_of(&gateway).await;
     let reply = gateway.get(&format!("/v1/customers?{LIST}&cursor={cursor}")).await;
-    let detail = reply.problem(400, "cursor_invalid")["detail"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let detail = reply.problem(400, "cursor_invalid")["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("expired"), "{detail}");
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn after_a_rotation_of_keys_old_cursors_open_as_long_as_the_old_key_is_listed() {
-    let (old, new) = (
-        "CANARY-old-cursor-key-0123456789abcdef",
-        "CANARY-new-cursor-key-0123456789abcdef",
-    );
+    let (old, new) = ("CANARY-old-cursor-key-0123456789abcdef", "CANARY-new-cursor-key-0123456789abcdef");
     let folder = tempfile::tempdir().unwrap();
     let with_keys = async |name: &str, keys: &[&str]| {
         let file = folder.path().join(name);

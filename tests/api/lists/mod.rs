@@ -19,10 +19,7 @@ async fn gateway(customers: usize) -> Gateway {
 /// One page; `list` is the query without limit and cursor.
 async fn page(gateway: &Gateway, list: &str, limit: usize, cursor: Option<&str>) -> Value {
     let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-    gateway
-        .get(&format!("/v1/customers?{list}&limit={limit}{cursor}"))
-        .await
-        .ok()
+    gateway.get(&format!("/v1/customers?{list}&limit={limit}{cursor}")).await.ok()
 }
 
 fn next(page: &Value) -> Option<String> {
@@ -34,11 +31,7 @@ fn ids(page: &Value) -> Vec<String> {
     let rows = page["data"].as_array().unwrap();
     rows.iter()
         .map(|row| {
-            assert_eq!(
-                row["records"].as_array().unwrap().len(),
-                1,
-                "rows are not merged: {row}"
-            );
+            assert_eq!(row["records"].as_array().unwrap().len(), 1, "rows are not merged: {row}");
             row["records"][0]["id"].as_str().unwrap().to_owned()
         })
         .collect()
@@ -82,10 +75,7 @@ async fn a_walk_over_a_source_gives_each_customer_once() {
         assert_eq!(walk(&gateway, "source=juzibot", limits).await, expected, "{limits:?}");
         for staff in &STAFF {
             let of_one = format!("source=juzibot&staff_id={}", staff.id);
-            assert_eq!(
-                walk(&gateway, &of_one, limits).await,
-                in_juzibot(&state, Some(staff.id))
-            );
+            assert_eq!(walk(&gateway, &of_one, limits).await, in_juzibot(&state, Some(staff.id)));
             let of_one = format!("source=tanma&staff_id={}", staff.id);
             assert_eq!(walk(&gateway, &of_one, limits).await, in_tanma(&state, staff.id));
         }
@@ -100,17 +90,9 @@ async fn a_limit_that_changes_midway_neither_skips_nor_repeats() {
     let smaller = [100, 30, 7, 99];
     let larger = [10, 1_000, 3, 11];
     for limits in [&smaller, &larger] {
-        assert_eq!(
-            walk(&gateway, "source=juzibot", limits).await,
-            in_juzibot(&state, None),
-            "{limits:?}"
-        );
+        assert_eq!(walk(&gateway, "source=juzibot", limits).await, in_juzibot(&state, None), "{limits:?}");
         let of_one = "source=tanma&staff_id=rocky";
-        assert_eq!(
-            walk(&gateway, of_one, limits).await,
-            in_tanma(&state, "rocky"),
-            "{limits:?}"
-        );
+        assert_eq!(walk(&gateway, of_one, limits).await, in_tanma(&state, "rocky"), "{limits:?}");
     }
     gateway.stop().await;
 }
@@ -135,10 +117,7 @@ async fn the_total_is_what_the_source_says() {
     assert_eq!(second["meta"]["warnings"], json!([]), "an unchanged total is no drift");
     let report = &second["meta"]["sources"];
     assert_eq!(report.as_array().unwrap().len(), 1);
-    assert_eq!(
-        (&report[0]["source"], &report[0]["status"]),
-        (&json!("juzibot"), &json!("ok"))
-    );
+    assert_eq!((&report[0]["source"], &report[0]["status"]), (&json!("juzibot"), &json!("ok")));
     assert!(report[0]["fetched_at"].as_str().unwrap().ends_with('Z'));
     let tanma = page(&gateway, "source=tanma&staff_id=rocky", 50, None).await;
     assert_eq!(tanma["page"]["total"], Value::Null, "Tanma does not say");
@@ -150,11 +129,7 @@ async fn nobody_is_an_empty_page_and_the_last_one() {
     let gateway = gateway(50).await;
     for list in ["source=juzibot&staff_id=nobody", "source=tanma&staff_id=nobody"] {
         let body = page(&gateway, list, 10, None).await;
-        assert_eq!(
-            (&body["data"], &body["page"]["next_cursor"]),
-            (&json!([]), &Value::Null),
-            "{list}"
-        );
+        assert_eq!((&body["data"], &body["page"]["next_cursor"]), (&json!([]), &Value::Null), "{list}");
     }
     gateway.stop().await;
 }
@@ -171,19 +146,10 @@ async fn a_page_numbered_walk_that_meets_new_rows_warns_of_drift_and_misses_no_o
             if turn == 3 {
                 state.insert_customers(30);
             }
-            let page = page(
-                &gateway,
-                "source=juzibot",
-                limits[turn % limits.len()],
-                cursor.as_deref(),
-            )
-            .await;
+            let page = page(&gateway, "source=juzibot", limits[turn % limits.len()], cursor.as_deref()).await;
             seen.extend(ids(&page));
             for warning in page["meta"]["warnings"].as_array().unwrap() {
-                assert_eq!(
-                    (&warning["code"], &warning["source"]),
-                    (&json!("drift"), &json!("juzibot"))
-                );
+                assert_eq!((&warning["code"], &warning["source"]), (&json!("drift"), &json!("juzibot")));
                 assert_eq!(warning["pointer"], Value::Null);
                 drifts.push(turn);
             }
@@ -234,38 +200,27 @@ async fn the_source_is_required_where_the_caller_sees_several_that_list() {
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("juzibot") && detail.contains("tanma"), "{detail}");
     let bearer = Token::with(&json!({"sources": ["juzibot"]})).bearer();
-    let body = gateway
-        .get_with("/v1/customers", &[("authorization", &bearer)])
-        .await
-        .ok();
+    let body = gateway.get_with("/v1/customers", &[("authorization", &bearer)]).await.ok();
     assert_eq!(body["meta"]["sources"][0]["source"], "juzibot");
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn a_source_that_may_not_list_is_out_of_the_choice() {
-    let mut options = GatewayOptions {
-        juzibot: "operations = [\"get_by_union_id\"]".to_owned(),
-        ..GatewayOptions::default()
-    };
+    let mut options =
+        GatewayOptions { juzibot: "operations = [\"get_by_union_id\"]".to_owned(), ..GatewayOptions::default() };
     options.sandbox.customers = 50;
     let gateway = Gateway::with(options).await;
     let body = gateway.get("/v1/customers?staff_id=rocky").await.ok();
     assert_eq!(body["meta"]["sources"][0]["source"], "tanma");
-    gateway
-        .get("/v1/customers?source=juzibot")
-        .await
-        .problem(422, "not_offered");
+    gateway.get("/v1/customers?source=juzibot").await.problem(422, "not_offered");
     gateway.stop().await;
 }
 
 #[tokio::test]
 async fn a_source_that_lists_by_staff_member_needs_to_be_told_which() {
     let gateway = gateway(50).await;
-    let problem = gateway
-        .get("/v1/customers?source=tanma")
-        .await
-        .problem(400, "invalid_request");
+    let problem = gateway.get("/v1/customers?source=tanma").await.problem(400, "invalid_request");
     parameter_fault(&problem, "staff_id", "missing");
     assert_eq!(gateway.calls_to(Endpoint::TanmaList), 0);
     gateway.stop().await;
@@ -281,12 +236,7 @@ async fn a_failing_source_fails_the_page_and_the_cursor_holds_on() {
     options.sandbox.customers = 400;
     let gateway = Gateway::with(options).await;
     let state = gateway.sandbox.state().clone();
-    let status = |status| faults::Effect::Status {
-        status,
-        retry_after: None,
-        body: String::new(),
-        applied: false,
-    };
+    let status = |status| faults::Effect::Status { status, retry_after: None, body: String::new(), applied: false };
     let failures = [
         (status(500), 503, "source_unavailable"),
         (status(404), 502, "source_rejected"),
@@ -298,26 +248,16 @@ async fn a_failing_source_fails_the_page_and_the_cursor_holds_on() {
     ];
     for (list, endpoint, expected) in [
         ("source=juzibot", Endpoint::JuzibotList, in_juzibot(&state, None)),
-        (
-            "source=tanma&staff_id=rocky",
-            Endpoint::TanmaList,
-            in_tanma(&state, "rocky"),
-        ),
+        ("source=tanma&staff_id=rocky", Endpoint::TanmaList, in_tanma(&state, "rocky")),
     ] {
         let mut seen = Vec::new();
         let mut cursor = None;
         let mut failures = failures.iter();
         loop {
-            let at = cursor
-                .as_ref()
-                .map(|cursor| format!("&cursor={cursor}"))
-                .unwrap_or_default();
+            let at = cursor.as_ref().map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let path = format!("/v1/customers?{list}&limit=3{at}");
             if let Some((effect, status, code)) = failures.next() {
-                state
-                    .set_faults(vec![faults::Rule::new(endpoint, effect.clone())])
-                    .await
-                    .unwrap();
+                state.set_faults(vec![faults::Rule::new(endpoint, effect.clone())]).await.unwrap();
                 let problem = gateway.get(&path).await.problem(*status, code);
                 assert_eq!(problem["source"], list.split(['=', '&']).nth(1).unwrap());
                 state.clear_faults().await;
@@ -358,12 +298,7 @@ async fn raw_needs_its_scope_and_shows_the_sources_own_json() {
             assert_eq!(&row["nickname"], name);
         }
         let plain = gateway.get(&format!("/v1/customers?{list}&limit=5")).await.ok();
-        for (row, with_raw) in plain["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .zip(rows["data"].as_array().unwrap())
-        {
+        for (row, with_raw) in plain["data"].as_array().unwrap().iter().zip(rows["data"].as_array().unwrap()) {
             assert_eq!(row["records"][0]["raw"], Value::Null);
             let mut without = with_raw.clone();
             without["records"][0]["raw"] = Value::Null;

@@ -81,10 +81,7 @@ impl Gateway {
 
     pub async fn with(options: GatewayOptions) -> Self {
         canary::install();
-        let tokens = (
-            options.sandbox.juzibot.token_refused,
-            options.sandbox.juzibot.bad_parameter,
-        );
+        let tokens = (options.sandbox.juzibot.token_refused, options.sandbox.juzibot.bad_parameter);
         let app_id = options.sandbox.tanma.app_id.clone();
         let sandbox = sandbox::start(options.sandbox).await.unwrap();
         let config = format!(
@@ -135,24 +132,13 @@ app_key = "{APP_KEY}"
             juzibot = options.juzibot,
             juzibot_codes = options.juzibot_codes,
             tanma = options.tanma,
-            juzibot_codes = options.juzibot_codes,
             extra = options.extra,
         );
         let config = Config::from_toml(&config).unwrap();
         let gateway = app::start(&config).await.unwrap();
         let url = format!("http://{}", gateway.address);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
-        Self {
-            sandbox,
-            url,
-            client,
-            token: Token::default().sign(),
-            gateway,
-        }
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { sandbox, url, client, token: Token::default().sign(), gateway }
     }
 
     /// GET as a caller with all scopes.
@@ -168,8 +154,7 @@ app_key = "{APP_KEY}"
     /// POST a JSON body as a caller with all scopes.
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         let body = body.to_string().into_bytes();
-        self.send(Method::POST, path, &[("content-type", "application/json")], Some(body))
-            .await
+        self.send(Method::POST, path, &[("content-type", "application/json")], Some(body)).await
     }
 
     /// Any request. Without an `authorization` of its own it carries the usual token; an empty one sends none.
@@ -177,10 +162,7 @@ app_key = "{APP_KEY}"
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         match map.get("authorization").map(HeaderValue::is_empty) {
             None => request = request.bearer_auth(&self.token),
@@ -204,12 +186,7 @@ app_key = "{APP_KEY}"
     /// GET whose body is left to the test to read.
     pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
         let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
-        headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value))
-            .send()
-            .await
-            .unwrap()
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 
     /// Adds a fault to the simulated sources' script.
@@ -267,23 +244,14 @@ impl Reply {
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let body = self.json();
-        assert_eq!(
-            (self.status.as_u16(), body["code"].as_str()),
-            (status, Some(code)),
-            "{}",
-            self.body
-        );
+        assert_eq!((self.status.as_u16(), body["code"].as_str()), (status, Some(code)), "{}", self.body);
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.header("cache-control"), "no-store");
         assert_eq!(body["status"], status);
         assert_eq!(body["type"], format!("/v1/errors#{code}"));
         assert_eq!(body["request_id"], self.header("x-request-id"));
         if status == 429 || status == 503 {
-            assert!(
-                self.header("retry-after").parse::<u64>().unwrap() >= 1,
-                "{:?}",
-                self.headers
-            );
+            assert!(self.header("retry-after").parse::<u64>().unwrap() >= 1, "{:?}", self.headers);
         }
         body
     }
@@ -305,11 +273,7 @@ impl Default for Token {
             "exp": 4_102_444_800_i64,
             "scope": "customers:read customers:write customers:raw",
         });
-        Self {
-            claims,
-            secret: JWT_SECRET.to_owned(),
-            algorithm: jsonwebtoken::Algorithm::HS256,
-        }
+        Self { claims, secret: JWT_SECRET.to_owned(), algorithm: jsonwebtoken::Algorithm::HS256 }
     }
 }
 

@@ -72,11 +72,7 @@ impl RawSource {
                 connections.spawn(serve(stream, decide.clone()));
             }
         });
-        Self {
-            url,
-            task: Some(task),
-            _closed_port: None,
-        }
+        Self { url, task: Some(task), _closed_port: None }
     }
 }
 

@@ -110,11 +110,7 @@ impl Stage {
     /// With these keys in the source's section.
     pub async fn with(vendor: Vendor, keys: &str, body: &Value) -> Self {
         let source = MockServer::start().await;
-        let stage = Self {
-            vendor,
-            gateway: vendor.gateway(&source.uri(), keys, "").await,
-            source,
-        };
+        let stage = Self { vendor, gateway: vendor.gateway(&source.uri(), keys, "").await, source };
         stage.now_answer(body).await;
         stage
     }

@@ -132,17 +132,8 @@ async fn of_a_key_sent_more_than_once_the_first_counts_with_one_warning() {
         })
     );
     let warnings = body["meta"]["warnings"].as_array().unwrap();
-    let places: Vec<_> = warnings
-        .iter()
-        .map(|warning| warning["pointer"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "/data/0/records/0/attributes/name",
-            "/data/0/records/0/attributes/a~1b~0c"
-        ]
-    );
+    let places: Vec<_> = warnings.iter().map(|warning| warning["pointer"].as_str().unwrap()).collect();
+    assert_eq!(places, ["/data/0/records/0/attributes/name", "/data/0/records/0/attributes/a~1b~0c"]);
     for warning in warnings {
         assert_eq!(warning["code"], "duplicate_key");
         assert!(body.pointer(warning["pointer"].as_str().unwrap()).is_some());
@@ -155,18 +146,12 @@ async fn a_field_without_a_key_is_left_out_with_a_warning() {
     assert_eq!(*attributes(&body), json!({}));
     let warning = &body["meta"]["warnings"][0];
     assert_eq!(warning["code"], "unreadable_value");
-    assert!(
-        body.pointer(warning["pointer"].as_str().unwrap()).is_some(),
-        "{warning}"
-    );
+    assert!(body.pointer(warning["pointer"].as_str().unwrap()).is_some(), "{warning}");
 }
 
 #[tokio::test]
 async fn the_name_is_the_field_or_else_the_nickname() {
-    assert_eq!(
-        with_fields(&[field("name", 1, "field")]).await["data"][0]["name"],
-        "field"
-    );
+    assert_eq!(with_fields(&[field("name", 1, "field")]).await["data"][0]["name"], "field");
     for none in [json!(null), json!("")] {
         let body = with_fields(&[field("name", 1, none)]).await;
         assert_eq!(body["data"][0]["name"], "nick");

@@ -20,11 +20,9 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn the_codes_that_public_clients_know_have_classes_without_configuration() {
-    for (code, status, problem) in [
-        (1002, 502, "source_credentials"),
-        (1003, 502, "source_credentials"),
-        (40417, 422, "validation_failed"),
-    ] {
+    for (code, status, problem) in
+        [(1002, 502, "source_credentials"), (1003, 502, "source_credentials"), (40417, 422, "validation_failed")]
+    {
         let stage = Stage::answering(TANMA, &TANMA.envelope(code, WORDS, &json!({"data": null}))).await;
         for reply in [stage.list().await, stage.detail().await] {
             let upstream = reply.problem(status, problem)["upstream"].clone();

@@ -29,9 +29,7 @@ fn row(changes: &Value) -> Value {
         "qwRemark": null,
         "externalUserId": null,
     });
-    row.as_object_mut()
-        .unwrap()
-        .extend(changes.as_object().unwrap().clone());
+    row.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     row
 }
 

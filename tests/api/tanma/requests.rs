@@ -68,10 +68,7 @@ async fn the_first_page_is_asked_without_a_cursor_and_without_a_type() {
 async fn the_type_is_sent_only_where_it_is_configured() {
     let stage = Stage::with(TANMA, "list_type = 2", &TANMA.ok(json!({"list": []}))).await;
     stage.list().await.ok();
-    assert_eq!(
-        body(&stage.call().await),
-        json!({"qwUserId": "dowen", "size": 100, "type": 2})
-    );
+    assert_eq!(body(&stage.call().await), json!({"qwUserId": "dowen", "size": 100, "type": 2}));
 }
 
 #[tokio::test]
@@ -85,42 +82,28 @@ async fn the_next_page_is_asked_with_the_sources_cursor_as_it_came_and_the_size_
     let sent: Vec<Value> = stage.calls().await.iter().take(2).map(body).collect();
     assert_eq!(
         sent,
-        [
-            json!({"qwUserId": "dowen", "size": 20}),
-            json!({"qwUserId": "dowen", "size": 20, "cursor": "AAA+//A=="}),
-        ]
+        [json!({"qwUserId": "dowen", "size": 20}), json!({"qwUserId": "dowen", "size": 20, "cursor": "AAA+//A=="}),]
     );
 }
 
 #[tokio::test]
 async fn a_page_is_never_larger_than_the_configured_size() {
     let stage = Stage::with(TANMA, "page_size = 50", &TANMA.ok(json!({"list": []}))).await;
-    stage
-        .gateway
-        .get(&format!("{}&limit=1000", TANMA.list_path()))
-        .await
-        .ok();
+    stage.gateway.get(&format!("{}&limit=1000", TANMA.list_path())).await.ok();
     assert_eq!(body(&stage.call().await)["size"], 50);
 }
 
 #[tokio::test]
 async fn a_list_without_a_staff_id_is_refused_before_anything_is_sent() {
     let stage = Stage::answering(TANMA, &TANMA.ok(json!({"list": []}))).await;
-    let problem = stage
-        .gateway
-        .get("/v1/customers?source=tanma")
-        .await
-        .problem(400, "invalid_request");
+    let problem = stage.gateway.get("/v1/customers?source=tanma").await.problem(400, "invalid_request");
     assert_eq!(problem["errors"][0]["parameter"], "staff_id");
     assert_eq!(stage.calls().await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_detail_is_asked_whole_though_the_answer_is_narrowed() {
-    let data = json!([
-        super::detail_row("one", Value::Null),
-        super::detail_row("two", Value::Null)
-    ]);
+    let data = json!([super::detail_row("one", Value::Null), super::detail_row("two", Value::Null)]);
     let stage = Stage::answering(TANMA, &TANMA.ok(data)).await;
     let path = format!("{}&staff_id=two", TANMA.detail_path());
     let answer = stage.gateway.get(&path).await.ok();
@@ -139,10 +122,7 @@ async fn a_detail_is_asked_with_the_staff_id_where_the_source_must_have_it() {
     assert!(problem["detail"].as_str().unwrap().contains("staff_id"), "{problem}");
     let path = format!("{}&staff_id=two", TANMA.detail_path());
     stage.gateway.get(&path).await.ok();
-    assert_eq!(
-        body(&stage.call().await),
-        json!({"externalUserId": "wm-one", "qwUserId": "two"})
-    );
+    assert_eq!(body(&stage.call().await), json!({"externalUserId": "wm-one", "qwUserId": "two"}));
 }
 
 #[tokio::test]

@@ -109,18 +109,10 @@ async fn either_spelling_of_the_envelope_is_read() {
     for spelling in Spelling::BOTH {
         let page = spelling.envelope(0, "ok", &json!({"data": {"list": [row(&json!({}))]}}));
         let stage = Stage::answering(TANMA, &page).await;
-        assert_eq!(
-            stage.list().await.ok()["data"].as_array().unwrap().len(),
-            1,
-            "{spelling:?}"
-        );
+        assert_eq!(stage.list().await.ok()["data"].as_array().unwrap().len(), 1, "{spelling:?}");
         let stage = Stage::answering(TANMA, &spelling.envelope(1003, "too far", &json!({}))).await;
         let problem = stage.list().await.problem(502, "source_credentials");
-        assert_eq!(
-            problem["upstream"],
-            json!({"code": "1003", "message": "too far"}),
-            "{spelling:?}"
-        );
+        assert_eq!(problem["upstream"], json!({"code": "1003", "message": "too far"}), "{spelling:?}");
     }
 }
 
@@ -145,12 +137,7 @@ async fn a_detail_without_rows_is_not_found() {
 
 #[tokio::test]
 async fn a_code_of_class_not_found_is_not_found() {
-    let stage = Stage::with(
-        TANMA,
-        "codes.not_found = [84061]",
-        &TANMA.envelope(84061, "no such", &json!({})),
-    )
-    .await;
+    let stage = Stage::with(TANMA, "codes.not_found = [84061]", &TANMA.envelope(84061, "no such", &json!({}))).await;
     stage.detail().await.problem(404, "not_found");
     stage.list().await.problem(404, "not_found");
 }
@@ -180,17 +167,9 @@ async fn an_empty_page_with_a_cursor_is_not_the_end() {
 async fn second_page(rows: &[Value]) -> crate::support::Reply {
     let first = TANMA.ok(json!({"list": [], "nextCursor": "again"}));
     let stage = Stage::answering(TANMA, &first).await;
-    let cursor = stage.list().await.ok()["page"]["next_cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    stage
-        .now_answer(&TANMA.ok(json!({"list": rows, "nextCursor": "again"})))
-        .await;
-    stage
-        .gateway
-        .get(&format!("{}&cursor={cursor}", TANMA.list_path()))
-        .await
+    let cursor = stage.list().await.ok()["page"]["next_cursor"].as_str().unwrap().to_owned();
+    stage.now_answer(&TANMA.ok(json!({"list": rows, "nextCursor": "again"}))).await;
+    stage.gateway.get(&format!("{}&cursor={cursor}", TANMA.list_path())).await
 }
 
 #[tokio::test]
@@ -209,11 +188,7 @@ async fn a_time_that_cannot_be_read_is_null_with_a_warning_that_points_at_it() {
     assert_eq!(unreadable(&body), expected);
     assert_eq!(body["data"][1]["records"][0]["id"], "1");
 
-    let body = told(json!([
-        detail_row("one", "2020-11-08 16:38:07"),
-        detail_row("two", "8 Nov")
-    ]))
-    .await;
+    let body = told(json!([detail_row("one", "2020-11-08 16:38:07"), detail_row("two", "8 Nov")])).await;
     assert_eq!(unreadable(&body), ["/data/relations/1/added_at"]);
     assert_eq!(body["data"]["relations"][1]["staff_id"], "two");
 }
@@ -242,11 +217,7 @@ async fn a_relation_that_is_told_twice_is_told_once_and_so_is_what_is_wrong_with
 
 #[tokio::test]
 async fn an_array_in_the_place_of_an_object_is_a_bad_payload() {
-    for data in [
-        json!([]),
-        json!({"list": [[]]}),
-        json!({"list": [row(&json!({"fields": [["name", 1, "x"]]}))]}),
-    ] {
+    for data in [json!([]), json!({"list": [[]]}), json!({"list": [row(&json!({"fields": [["name", 1, "x"]]}))]})] {
         let stage = Stage::answering(TANMA, &TANMA.ok(data)).await;
         stage.list().await.problem(502, "source_bad_payload");
     }

@@ -60,12 +60,8 @@ struct Warnings<'a> {
 
 impl Warnings<'_> {
     fn add(&mut self, code: WarningCode, pointer: &str, detail: impl Into<String>) {
-        let warning = Warning {
-            code,
-            source: self.source.clone(),
-            pointer: Some(pointer.to_owned()),
-            detail: detail.into(),
-        };
+        let warning =
+            Warning { code, source: self.source.clone(), pointer: Some(pointer.to_owned()), detail: detail.into() };
         if !self.list.contains(&warning) {
             self.list.push(warning);
         }
@@ -74,10 +70,7 @@ impl Warnings<'_> {
 
 /// One row of the list.
 pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
-    let mut warnings = Warnings {
-        source,
-        list: Vec::new(),
-    };
+    let mut warnings = Warnings { source, list: Vec::new() };
     let fields = first_of_each_key(wire.fields, &mut warnings);
     let value_of = |key: &str| fields.get(key).and_then(|field| field.value_as_text.as_deref());
 
@@ -110,15 +103,7 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         added_at: None,
         channel_state: None,
         mobiles: mobiles.clone(),
-        tags: tags
-            .into_iter()
-            .map(|id| Tag {
-                id: Some(id),
-                name: None,
-                group: None,
-                scope: TagScope::Corp,
-            })
-            .collect(),
+        tags: tags.into_iter().map(|id| Tag { id: Some(id), name: None, group: None, scope: TagScope::Corp }).collect(),
     };
     let record = Record {
         source: source.clone(),
@@ -126,23 +111,14 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         type_code: wire.kind,
         created_at: time(wire.create_time.as_deref(), "/records/0/created_at", &mut warnings),
         updated_at: time(wire.last_update_time.as_deref(), "/records/0/updated_at", &mut warnings),
-        converted_at: time(
-            wire.convert_customer_time.as_deref(),
-            "/records/0/converted_at",
-            &mut warnings,
-        ),
-        attributes: fields
-            .iter()
-            .map(|(key, field)| (key.clone(), attribute(field)))
-            .collect(),
+        converted_at: time(wire.convert_customer_time.as_deref(), "/records/0/converted_at", &mut warnings),
+        attributes: fields.iter().map(|(key, field)| (key.clone(), attribute(field))).collect(),
         raw,
     };
     let customer = Customer {
         external_user_id: wire.external_user_id,
         union_id: None,
-        name: value_of("name")
-            .map(str::to_owned)
-            .or_else(|| wire.wechat_nickname.clone()),
+        name: value_of("name").map(str::to_owned).or_else(|| wire.wechat_nickname.clone()),
         nickname: wire.wechat_nickname,
         avatar_url: wire.wechat_avatar,
         location: wire.wechat_location,
@@ -152,10 +128,7 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         relations: vec![relation],
         records: vec![record],
     };
-    SourcedCustomer {
-        customer,
-        warnings: warnings.list,
-    }
+    SourcedCustomer { customer, warnings: warnings.list }
 }
 
 /// The rows of a detail, one a relation; `None` where there is none.
@@ -167,10 +140,7 @@ pub fn detail(
     if rows.is_empty() {
         return None;
     }
-    let mut warnings = Warnings {
-        source,
-        list: Vec::new(),
-    };
+    let mut warnings = Warnings { source, list: Vec::new() };
     let mut customer = Customer::default();
     for row in rows {
         let pointer = format!("/relations/{}/added_at", customer.relations.len());
@@ -198,12 +168,7 @@ pub fn detail(
         }
     }
     customer.name = customer.nickname.clone();
-    customer.mobiles = distinct(
-        customer
-            .relations
-            .iter()
-            .flat_map(|relation| relation.mobiles.iter().cloned()),
-    );
+    customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
     customer.records = vec![Record {
         source: source.clone(),
         id: None,
@@ -214,10 +179,7 @@ pub fn detail(
         attributes: BTreeMap::new(),
         raw,
     }];
-    Some(SourcedCustomer {
-        customer,
-        warnings: warnings.list,
-    })
+    Some(SourcedCustomer { customer, warnings: warnings.list })
 }
 
 /// The fields by their keys; of a key sent twice the first counts. A field without a key cannot be told apart and is
@@ -226,18 +188,10 @@ fn first_of_each_key(fields: Vec<wire::Field>, warnings: &mut Warnings<'_>) -> B
     let mut kept = BTreeMap::new();
     for field in fields {
         match &field.field {
-            None => warnings.add(
-                WarningCode::UnreadableValue,
-                "/records/0/attributes",
-                "a field without a key",
-            ),
+            None => warnings.add(WarningCode::UnreadableValue, "/records/0/attributes", "a field without a key"),
             Some(key) if kept.contains_key(key) => {
                 let pointer = format!("/records/0/attributes/{}", escape(key));
-                warnings.add(
-                    WarningCode::DuplicateKey,
-                    &pointer,
-                    "sent more than once; the first one counts",
-                );
+                warnings.add(WarningCode::DuplicateKey, &pointer, "sent more than once; the first one counts");
             }
             Some(key) => {
                 kept.insert(key.clone(), field);
@@ -267,11 +221,7 @@ fn attribute(field: &wire::Field) -> Attribute {
         }),
         _ => AttributeValue::Text(text.to_owned()),
     });
-    Attribute {
-        kind,
-        type_code: field.kind,
-        value,
-    }
+    Attribute { kind, type_code: field.kind, value }
 }
 
 /// What a text that may hold several holds.
@@ -285,11 +235,7 @@ enum Texts {
 fn texts_in(text: &str) -> Texts {
     let text = text.trim();
     if !text.starts_with('[') {
-        return if text.is_empty() {
-            Texts::Array(Vec::new())
-        } else {
-            Texts::Plain(text.to_owned())
-        };
+        return if text.is_empty() { Texts::Array(Vec::new()) } else { Texts::Plain(text.to_owned()) };
     }
     match serde_json::from_str::<Vec<crate::upstream::lenient::Code>>(text) {
         Ok(texts) => Texts::Array(texts.into_iter().map(|text| text.0).collect()),

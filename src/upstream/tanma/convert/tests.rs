@@ -15,11 +15,7 @@ fn source() -> SourceName {
 }
 
 fn field(key: &str, kind: i64, value: &str) -> wire::Field {
-    wire::Field {
-        field: Some(key.into()),
-        kind: Some(kind),
-        value_as_text: Some(value.into()),
-    }
+    wire::Field { field: Some(key.into()), kind: Some(kind), value_as_text: Some(value.into()) }
 }
 
 #[test]
@@ -28,11 +24,7 @@ fn the_table_of_the_lists_fields_is_what_the_mapper_fills() {
         customer_id: Some(Code("1".to_owned())),
         qw_user_id: Some("dowen".into()),
         kind: Some(1),
-        fields: vec![
-            field("name", 1, "name"),
-            field("gender", 2, "1"),
-            field("mobile", 8, "[\"1\"]"),
-        ],
+        fields: vec![field("name", 1, "name"), field("gender", 2, "1"), field("mobile", 8, "[\"1\"]")],
         tag_ids: vec![Some("et".into())],
         create_time: Some("2021-03-06 16:22:17".into()),
         last_update_time: Some("2021-03-31 14:59:21".into()),
@@ -44,10 +36,7 @@ fn the_table_of_the_lists_fields_is_what_the_mapper_fills() {
         external_user_id: Some("wm".into()),
     };
     let told = list_row(&source(), wire, None);
-    assert_eq!(
-        filled(&told.customer),
-        LIST_FIELDS.iter().map(|field| (*field).to_owned()).collect()
-    );
+    assert_eq!(filled(&told.customer), LIST_FIELDS.iter().map(|field| (*field).to_owned()).collect());
     assert_eq!(told.warnings, []);
 }
 
@@ -63,10 +52,7 @@ fn the_table_of_the_details_fields_is_what_the_mapper_fills() {
         wechat_avatar: Some("https://a.test/1".into()),
     };
     let told = detail(&source(), vec![row], None).unwrap();
-    assert_eq!(
-        filled(&told.customer),
-        DETAIL_FIELDS.iter().map(|field| (*field).to_owned()).collect()
-    );
+    assert_eq!(filled(&told.customer), DETAIL_FIELDS.iter().map(|field| (*field).to_owned()).collect());
     assert_eq!(told.warnings, []);
 }
 

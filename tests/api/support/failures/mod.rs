@@ -70,10 +70,7 @@ impl Failure {
     }
 
     const fn saying(self, code: &'static str) -> Self {
-        Self {
-            upstream: Some(code),
-            ..self
-        }
+        Self { upstream: Some(code), ..self }
     }
 
     const fn with_keys(self, keys: &'static str) -> Self {
@@ -94,10 +91,7 @@ pub struct Failing {
 impl Failure {
     pub async fn stage(&self, vendor: Vendor) -> Failing {
         let source = RawSource::that((self.behaviour)(vendor)).await;
-        Failing {
-            gateway: self.gateway(vendor, &source).await,
-            _source: source,
-        }
+        Failing { gateway: self.gateway(vendor, &source).await, _source: source }
     }
 
     /// A gateway whose source fails so for what holds `mark`, and says success to the rest.
@@ -106,10 +100,7 @@ impl Failure {
         let success = table::answer(&vendor.envelope(0, "ok", &json!({})));
         let decide = move |request: &str| if request.contains(mark) { &failing } else { &success }.clone();
         let source = RawSource::deciding(decide).await;
-        Failing {
-            gateway: self.gateway(vendor, &source).await,
-            _source: source,
-        }
+        Failing { gateway: self.gateway(vendor, &source).await, _source: source }
     }
 
     async fn gateway(&self, vendor: Vendor, source: &RawSource) -> Gateway {
@@ -123,11 +114,7 @@ impl Failure {
     /// The answer is this failure's problem, whole.
     #[track_caller]
     pub fn check(&self, vendor: Vendor, reply: &Reply) {
-        let seen = (
-            reply.status.as_u16(),
-            reply.json()["code"].clone(),
-            reply.header("retry-after").to_owned(),
-        );
+        let seen = (reply.status.as_u16(), reply.json()["code"].clone(), reply.header("retry-after").to_owned());
         let expected = (self.status, json!(self.code), self.retry_after.to_owned());
         assert_eq!(seen, expected, "{}: {}", self.name, reply.body);
         let problem = reply.problem(self.status, self.code);
@@ -157,15 +144,7 @@ pub async fn check_reads(vendor: Vendor) {
 /// An answer tells nothing of where the source is, of what we know it by, or of what it sent.
 #[track_caller]
 pub fn check_discretion(name: &str, answer: &str) {
-    for secret in [
-        JUZIBOT_TOKEN,
-        APP_KEY,
-        BODY_TEXT,
-        "http://",
-        "127.0.0.1",
-        "/api/v",
-        "token=",
-    ] {
+    for secret in [JUZIBOT_TOKEN, APP_KEY, BODY_TEXT, "http://", "127.0.0.1", "/api/v", "token="] {
         assert!(!answer.contains(secret), "{name}: {secret} in {answer}");
     }
 }

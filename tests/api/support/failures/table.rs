@@ -21,9 +21,7 @@ fn status(head: &str) -> Behaviour {
 /// A success for reads and writes alike, if it is read.
 fn padded_success(vendor: Vendor) -> String {
     let padding = BODY_TEXT.repeat(1_000);
-    vendor
-        .envelope(0, "ok", &json!({"data": null, "padding": padding}))
-        .to_string()
+    vendor.envelope(0, "ok", &json!({"data": null, "padding": padding})).to_string()
 }
 
 pub const FAILURES: &[Failure] = &[
@@ -51,14 +49,8 @@ pub const FAILURES: &[Failure] = &[
         Items::Unconfirmed,
     )
     .saying("50001"),
-    Failure::new(
-        "a code of class invalid",
-        |vendor| refusal(vendor, 40058),
-        422,
-        "validation_failed",
-        Items::Failed,
-    )
-    .saying("40058"),
+    Failure::new("a code of class invalid", |vendor| refusal(vendor, 40058), 422, "validation_failed", Items::Failed)
+        .saying("40058"),
     Failure::new(
         "a code that no table knows",
         |vendor| refusal(vendor, 99_999),
@@ -67,34 +59,10 @@ pub const FAILURES: &[Failure] = &[
         Items::Unconfirmed,
     )
     .saying("99999"),
-    Failure::new(
-        "HTTP 404",
-        |_| status("404 Not Found"),
-        502,
-        "source_rejected",
-        Items::Failed,
-    ),
-    Failure::new(
-        "HTTP 400",
-        |_| status("400 Bad Request"),
-        502,
-        "source_rejected",
-        Items::Failed,
-    ),
-    Failure::new(
-        "HTTP 401",
-        |_| status("401 Unauthorized"),
-        502,
-        "source_credentials",
-        Items::Failed,
-    ),
-    Failure::new(
-        "HTTP 403",
-        |_| status("403 Forbidden"),
-        502,
-        "source_credentials",
-        Items::Failed,
-    ),
+    Failure::new("HTTP 404", |_| status("404 Not Found"), 502, "source_rejected", Items::Failed),
+    Failure::new("HTTP 400", |_| status("400 Bad Request"), 502, "source_rejected", Items::Failed),
+    Failure::new("HTTP 401", |_| status("401 Unauthorized"), 502, "source_credentials", Items::Failed),
+    Failure::new("HTTP 403", |_| status("403 Forbidden"), 502, "source_credentials", Items::Failed),
     Failure::new(
         "HTTP 429",
         |_| status("429 Too Many Requests\nRetry-After: 7"),
@@ -105,24 +73,13 @@ pub const FAILURES: &[Failure] = &[
     .after("7"),
     Failure::new(
         "HTTP 429 with an unknown code",
-        |vendor| {
-            Behaviour::http(
-                "429 Too Many Requests",
-                &vendor.envelope(99_999, WORDS, &json!({})).to_string(),
-            )
-        },
+        |vendor| Behaviour::http("429 Too Many Requests", &vendor.envelope(99_999, WORDS, &json!({})).to_string()),
         503,
         "source_rate_limited",
         Items::Failed,
     )
     .saying("99999"),
-    Failure::new(
-        "HTTP 500",
-        |_| status("500 Internal Server Error"),
-        503,
-        "source_unavailable",
-        Items::Unconfirmed,
-    ),
+    Failure::new("HTTP 500", |_| status("500 Internal Server Error"), 503, "source_unavailable", Items::Unconfirmed),
     Failure::new(
         "HTTP 500 with a success in it",
         |vendor| Behaviour::http("500 Internal Server Error", &padded_success(vendor)),
@@ -138,28 +95,10 @@ pub const FAILURES: &[Failure] = &[
         Items::Unconfirmed,
     )
     .after("120"),
-    Failure::new(
-        "slow",
-        |_| Behaviour::Silence,
-        504,
-        "source_timeout",
-        Items::Unconfirmed,
-    )
-    .with_keys("timeout = \"100ms\"\nwrite_timeout = \"100ms\""),
-    Failure::new(
-        "connection refused",
-        |_| Behaviour::Refuse,
-        503,
-        "source_unavailable",
-        Items::NotSent,
-    ),
-    Failure::new(
-        "reset",
-        |_| Behaviour::Reset,
-        503,
-        "source_unavailable",
-        Items::Unconfirmed,
-    ),
+    Failure::new("slow", |_| Behaviour::Silence, 504, "source_timeout", Items::Unconfirmed)
+        .with_keys("timeout = \"100ms\"\nwrite_timeout = \"100ms\""),
+    Failure::new("connection refused", |_| Behaviour::Refuse, 503, "source_unavailable", Items::NotSent),
+    Failure::new("reset", |_| Behaviour::Reset, 503, "source_unavailable", Items::Unconfirmed),
     Failure::new(
         "closed without a word",
         |_| Behaviour::Answer(Vec::new()),
@@ -187,13 +126,7 @@ pub const FAILURES: &[Failure] = &[
         "source_bad_payload",
         Items::Unconfirmed,
     ),
-    Failure::new(
-        "an empty body",
-        |_| Behaviour::http("200 OK", ""),
-        502,
-        "source_bad_payload",
-        Items::Unconfirmed,
-    ),
+    Failure::new("an empty body", |_| Behaviour::http("200 OK", ""), 502, "source_bad_payload", Items::Unconfirmed),
     Failure::new(
         "wrong types",
         |vendor| answer(&vendor.envelope(0, "ok", &json!({"data": BODY_TEXT, "fail_list": BODY_TEXT}))),
@@ -215,21 +148,10 @@ pub const FAILURES: &[Failure] = &[
         "source_bad_payload",
         Items::Unconfirmed,
     ),
-    Failure::new(
-        "an array for an envelope",
-        |_| answer(&json!([0, 0])),
-        502,
-        "source_bad_payload",
-        Items::Unconfirmed,
-    ),
+    Failure::new("an array for an envelope", |_| answer(&json!([0, 0])), 502, "source_bad_payload", Items::Unconfirmed),
     Failure::new(
         "a key of its own with no value",
-        |_| {
-            Behaviour::http(
-                "200 OK",
-                &format!("{{\"code\": 0, \"errcode\": 0, \"{BODY_TEXT}\": nothing}}"),
-            )
-        },
+        |_| Behaviour::http("200 OK", &format!("{{\"code\": 0, \"errcode\": 0, \"{BODY_TEXT}\": nothing}}")),
         502,
         "source_bad_payload",
         Items::Unconfirmed,
