@@ -5,6 +5,7 @@
 mod answer;
 mod batch;
 mod caller;
+mod catalogue;
 mod customer;
 mod problem;
 mod source;
@@ -18,12 +19,11 @@ pub use batch::{
     MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Remark, RemarkBatch,
 };
 pub use caller::{Caller, CallerId, Me, MeAnswer, QuotaState, Scope};
+pub use catalogue::{CATALOGUE, ErrorsAnswer, ProblemKind, Who};
 pub use customer::{
     AccountType, Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, Tag, TagScope,
 };
-pub use problem::{
-    CATALOGUE, ErrorsAnswer, Fault, Problem, ProblemCode, ProblemKind, ShortProblem, UpstreamReply, Who,
-};
+pub use problem::{Fault, Problem, ProblemCode, ShortProblem, UpstreamReply};
 pub use source::{
     BreakerState, CustomerId, HealthState, InvalidSourceName, LastError, Operation, OperationOffer, Paging,
     SourceHealth, SourceInfo, SourceName, SourcesAnswer,

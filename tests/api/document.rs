@@ -37,7 +37,7 @@ fn walk(value: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
     match value {
         Value::Object(members) => members.iter().for_each(|(key, member)| walk(member, &below(key), visit)),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| walk(item, &below(&index.to_string()), visit))
+            items.iter().enumerate().for_each(|(index, item)| walk(item, &below(&index.to_string()), visit));
         }
         _ => {}
     }

@@ -1,0 +1,220 @@
+//! From raw values to valid ones; a bad one is told with its key, where it came from and the expected form.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use jsonwebtoken::Algorithm;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::service::walk::StreamLimits;
+use crate::store::quota::QuotaConfig;
+use crate::upstream::{self, ClientConfig, SourceConfig, origin, shown_origin};
+
+use super::{CallerConfig, ConfigError, Issuer, IssuerKeys, Server, raw};
+
+/// Turns raw values into valid ones, and says where a bad one came from.
+pub(super) struct Checker<'a> {
+    pub(super) loaded: &'a config::Config,
+}
+
+impl Checker<'_> {
+    pub(super) fn fault(&self, key: impl Into<String>, expected: &str) -> ConfigError {
+        let key = key.into();
+        ConfigError::Value {
+            origin: shown_origin(origin(self.loaded, &key).as_deref()),
+            key,
+            expected: expected.to_owned(),
+        }
+    }
+
+    pub(super) fn source_fault(&self, error: upstream::ConfigError) -> ConfigError {
+        match error {
+            upstream::ConfigError::Read(unreadable) => unreadable.into(),
+            upstream::ConfigError::Setting { source_name, key, expected } => {
+                self.fault(format!("sources.{source_name}.{key}"), &expected)
+            }
+            upstream::ConfigError::Unknown { source_name, key } => {
+                self.fault(format!("sources.{source_name}.{key}"), "unknown key")
+            }
+        }
+    }
+
+    pub(super) fn in_order(
+        &self,
+        sources: Vec<SourceConfig>,
+        order: &[String],
+    ) -> Result<Vec<SourceConfig>, ConfigError> {
+        if order.is_empty() {
+            return Ok(sources);
+        }
+        let mut by_name: BTreeMap<String, SourceConfig> =
+            sources.into_iter().map(|source| (source.name.as_str().to_owned(), source)).collect();
+        let mut sorted = Vec::with_capacity(by_name.len());
+        for name in order {
+            let source = by_name.remove(name);
+            sorted.push(source.ok_or_else(|| self.fault("source_order", "expected each configured source once"))?);
+        }
+        if !by_name.is_empty() {
+            return Err(self.fault("source_order", "expected each configured source once"));
+        }
+        Ok(sorted)
+    }
+
+    pub(super) fn server(&self, raw: &raw::Server) -> Result<Server, ConfigError> {
+        for (key, duration) in
+            [("server.request_timeout", raw.request_timeout), ("server.batch_timeout", raw.batch_timeout)]
+        {
+            if duration.is_zero() {
+                return Err(self.fault(key, "expected a duration longer than 0, such as \"10s\""));
+            }
+        }
+        let body_limit = usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX);
+        if raw.max_in_flight == 0 {
+            return Err(self.fault("server.max_in_flight", "expected a number of at least 1"));
+        }
+        let public_url = raw.public_url.as_deref().map(|text| {
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
+                self.fault("server.public_url", "expected an absolute URL, such as \"https://gateway.example/scrm\"")
+            })
+        });
+        Ok(Server {
+            listen: raw.listen,
+            admin_listen: raw.admin_listen,
+            public_url: public_url.transpose()?,
+            request_timeout: raw.request_timeout,
+            batch_timeout: raw.batch_timeout,
+            drain_timeout: raw.drain_timeout,
+            merge_grace: raw.merge_grace,
+            body_limit,
+            trusted_proxies: raw.trusted_proxies.clone(),
+            max_in_flight: raw.max_in_flight,
+            streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
+        })
+    }
+
+    pub(super) fn issuer(&self, name: &str, raw: &raw::Issuer) -> Result<Issuer, ConfigError> {
+        let key = |key: &str| format!("auth.issuers.{name}.{key}");
+        if raw.audience.is_empty() {
+            return Err(self.fault(key("audience"), "expected at least one audience"));
+        }
+        let symmetric =
+            |algorithm: &Algorithm| matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+        let all = |wanted: bool| raw.algorithms.iter().all(|algorithm| symmetric(algorithm) == wanted);
+        let keys = match (&raw.secret, &raw.secret_file, &raw.public_key_file) {
+            (Some(secret), None, None) => IssuerKeys::Secrets(vec![secret.clone()]),
+            (None, Some(file), None) => IssuerKeys::Secrets(self.secrets(&key("secret_file"), file)?),
+            (None, None, Some(file)) => IssuerKeys::PublicKey(
+                std::fs::read(file)
+                    .map_err(|error| self.fault(key("public_key_file"), &format!("cannot be read: {error}")))?,
+            ),
+            _ => {
+                let expected = "expected exactly one of secret, secret_file and public_key_file";
+                return Err(self.fault(format!("auth.issuers.{name}"), expected));
+            }
+        };
+        let fits = match &keys {
+            IssuerKeys::Secrets(secrets) => {
+                if secrets.iter().any(|secret| secret.expose_secret().len() < raw::MIN_JWT_SECRET_BYTES) {
+                    let expected = "expected a secret of 32 bytes or more (RFC 7518 §3.2)";
+                    return Err(self.fault(key("secret"), expected));
+                }
+                all(true)
+            }
+            IssuerKeys::PublicKey(_) => all(false),
+        };
+        if raw.algorithms.is_empty() || !fits {
+            let expected = "expected HS256, HS384 or HS512 with a secret, and RS, PS, ES or EdDSA with a public key";
+            return Err(self.fault(key("algorithms"), expected));
+        }
+        Ok(Issuer {
+            name: name.to_owned(),
+            issuer: raw.issuer.clone(),
+            audience: raw.audience.clone(),
+            algorithms: raw.algorithms.clone(),
+            keys,
+        })
+    }
+
+    pub(super) fn caller(
+        &self,
+        name: &str,
+        raw: &raw::Caller,
+        issuers: &[Issuer],
+        sources: &[SourceConfig],
+    ) -> Result<CallerConfig, ConfigError> {
+        let issuer = issuers.iter().find(|issuer| issuer.name == raw.issuer).ok_or_else(|| {
+            self.fault(format!("callers.{name}.issuer"), "expected the name of an issuer under auth.issuers")
+        })?;
+        let visible = raw.sources.as_ref().map(|names| {
+            let known = |name: &String| sources.iter().find(|source| source.name.as_str() == name);
+            names.iter().map(|name| known(name).map(|source| source.name.clone())).collect::<Option<Vec<_>>>()
+        });
+        let visible = match visible {
+            Some(None) => return Err(self.fault(format!("callers.{name}.sources"), "names a source that is not there")),
+            Some(Some(names)) => Some(names),
+            None => None,
+        };
+        let quota = raw.quota.map(|quota| self.quota(&format!("callers.{name}.quota"), quota)).transpose()?;
+        Ok(CallerConfig { issuer: issuer.issuer.clone(), subject: raw.subject.clone(), sources: visible, quota })
+    }
+
+    pub(super) fn quota(&self, key: &str, raw: raw::Quota) -> Result<QuotaConfig, ConfigError> {
+        let requests = NonZeroU32::new(raw.requests);
+        let burst = raw.burst.map_or(requests, NonZeroU32::new);
+        match (requests, burst) {
+            (Some(requests), Some(burst)) if !raw.window.is_zero() => {
+                Ok(QuotaConfig { requests, window: raw.window, burst })
+            }
+            _ => Err(self.fault(key, "expected requests, window and burst above 0")),
+        }
+    }
+
+    pub(super) fn at_most(&self, key: &str, value: Duration, most: Duration) -> Result<Duration, ConfigError> {
+        if value <= most { Ok(value) } else { Err(self.fault(key, &format!("expected at most {}s", most.as_secs()))) }
+    }
+
+    /// A file of secrets, one a line.
+    pub(super) fn secrets(&self, key: &str, path: &Path) -> Result<Vec<SecretString>, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| self.fault(key, &format!("{} cannot be read: {error}", path.display())))?;
+        let secrets: Vec<SecretString> =
+            text.lines().filter(|line| !line.is_empty()).map(|line| line.to_owned().into()).collect();
+        if secrets.is_empty() {
+            return Err(self.fault(key, &format!("{} holds no secret", path.display())));
+        }
+        Ok(secrets)
+    }
+
+    pub(super) fn cursor_secrets(&self, path: Option<&Path>) -> Result<Vec<SecretString>, ConfigError> {
+        let Some(path) = path else { return Ok(Vec::new()) };
+        let secrets = self.secrets("cursor.key_file", path)?;
+        let shortest = crate::service::cursor::MIN_SECRET_BYTES;
+        if secrets.iter().any(|secret| secret.expose_secret().len() < shortest) {
+            return Err(self.fault("cursor.key_file", &format!("expected {shortest} bytes or more on each line")));
+        }
+        Ok(secrets)
+    }
+
+    /// Exact origins: scheme, host and port as browsers send them.
+    pub(super) fn origins(&self, raw: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {
+        let origin = |text: &String| {
+            let url = Url::parse(text).ok().filter(|url| url.origin().ascii_serialization() == *text);
+            url.and_then(|_| HeaderValue::from_str(text).ok())
+        };
+        let parsed = raw.iter().map(origin).collect::<Option<Vec<_>>>();
+        parsed.ok_or_else(|| self.fault("cors.origins", "expected origins, such as \"https://app.example\""))
+    }
+
+    pub(super) fn client(&self, raw: &raw::Outbound) -> Result<ClientConfig, ConfigError> {
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let proxy = text(&raw.proxy).map(|proxy| {
+            Url::parse(&proxy)
+                .map_err(|_| self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""))
+        });
+        Ok(ClientConfig { proxy: proxy.transpose()?, ca_file: text(&raw.ca_file).map(PathBuf::from) })
+    }
+}
