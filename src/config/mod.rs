@@ -20,7 +20,7 @@ use crate::model::SourceName;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{self, ClientConfig, SourceConfig, Unreadable};
+use crate::upstream::{ClientConfig, SourceConfig, Unreadable};
 
 use check::Checker;
 use raw::Raw;
