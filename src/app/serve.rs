@@ -88,3 +88,70 @@ fn connect(stream: TcpStream, peer: SocketAddr, router: Router, connections: &Gr
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use axum::routing::get;
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn serving(router: Router, drain: Duration) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let ending = Ending { stop: stop.clone(), drain, closing: CancellationToken::new() };
+        (address, stop, tokio::spawn(serve(listener, router, ending)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_for_a_minute_is_cut_off() {
+        let (held, mut dropped) = mpsc::channel::<()>(1);
+        let endless = move || {
+            let held = held.clone();
+            async move {
+                let zeros = stream::repeat_with(move || {
+                    let _held = &held;
+                    Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+                });
+                Body::from_stream(zeros)
+            }
+        };
+        let router = Router::new().route("/", get(endless));
+        let (address, _stop, _serving) = serving(router, Duration::from_secs(5)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut first = [0; 1];
+        client.read_exact(&mut first).await.unwrap();
+        let since = Instant::now();
+        // The route keeps one sender, each stream another: a message would mean that a stream spoke, and none does.
+        let alive = |dropped: &mpsc::Receiver<()>| dropped.sender_strong_count() > 1;
+        assert!(alive(&dropped));
+        while alive(&dropped) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(since.elapsed() < Duration::from_mins(2), "the stream is still held");
+        }
+        assert!(since.elapsed() >= WRITE_TIMEOUT.saturating_sub(Duration::from_secs(1)));
+        dropped.close();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_sent_request_and_an_idle_connection_do_not_hold_the_drain() {
+        let (address, stop, serving) = serving(Router::new(), Duration::from_secs(5)).await;
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
+        let idle = TcpStream::connect(address).await.unwrap();
+        let since = Instant::now();
+        stop.cancel();
+        serving.await.unwrap();
+        assert!(since.elapsed() <= Duration::from_secs(5));
+        drop((half, idle));
+    }
+}

@@ -167,3 +167,18 @@ async fn streams_are_capped_for_a_caller_and_in_total() {
         gateway.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_the_end_of_draining_cuts_says_so_and_where_to_go_on() {
+    let gateway = Gateway::with(customers(3500)).await;
+    let silence = Rule::new(Endpoint::JuzibotList, Effect::NeverAnswer { applied: false }).after(2);
+    gateway.sandbox.state().set_faults(vec![silence]).await.unwrap();
+    let stream = gateway.open("/v1/customers?source=juzibot", &STREAM).await;
+    let read = tokio::spawn(stream.text());
+    gateway.stop().await;
+    let body = read.await.unwrap().unwrap();
+    let last: Value = serde_json::from_str(body.lines().last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "overloaded");
+    assert!(last["resume_cursor"].is_string());
+    assert_eq!(body.lines().count(), 2001, "what was read is given out");
+}

@@ -35,6 +35,9 @@ pub use config::{Config, Raw};
 const CODES: &[(&str, CodeClass)] =
     &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
 
+/// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL.
+const MAX_CURSOR_BYTES: usize = 1_024;
+
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
     let codes = CodeTable::new(CODES, &settings.codes);
@@ -154,6 +157,9 @@ impl ListCustomers for Tanma {
             .map_err(|fault| self.unreadable(fault))?
             .ok_or_else(|| self.unreadable(Fault::at("data", "missing")))?;
         let next = match page.next_cursor {
+            Some(next) if next.len() > MAX_CURSOR_BYTES => {
+                return Err(self.unreadable(Fault::at("data.nextCursor", "too long")));
+            }
             Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),
             // How the last page is marked is not documented: no cursor, or nothing more under the same one.
             Some(_) if !page.list.is_empty() => {

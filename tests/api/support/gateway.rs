@@ -90,7 +90,7 @@ source_order = {order}
 [server]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
-drain_timeout = "5s"
+drain_timeout = "2s"
 {server}
 [auth]
 {auth}
