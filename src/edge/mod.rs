@@ -136,3 +136,54 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
 
 /// How often [`Edge::sweep`] is worth its while.
 pub const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::num::NonZeroU32;
+
+    use axum::body::to_bytes;
+    use axum::extract::ConnectInfo;
+    use axum::http::Request;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Auth;
+    use crate::store::quota::QuotaConfig;
+
+    fn edge() -> Edge {
+        let quota = QuotaConfig {
+            requests: NonZeroU32::new(100).unwrap(),
+            window: Duration::from_secs(1),
+            burst: NonZeroU32::new(100).unwrap(),
+        };
+        let auth = Auth { issuers: Vec::new(), default_sources_all: true, leeway: Duration::ZERO };
+        Edge {
+            authenticator: Arc::new(Authenticator::new(&auth, Vec::new(), Vec::new()).unwrap()),
+            quotas: Arc::new(Quotas::new(quota, [])),
+            address_limit: AddressLimit::new(AddressLimitConfig { quota, trusted_proxies: Vec::new() }),
+            timeouts: Timeouts { request: Duration::from_secs(1), batch: Duration::from_secs(1) },
+            max_in_flight: 10,
+            body_limit: 1024,
+            cors_origins: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_500_that_says_nothing_of_it() {
+        async fn panics() -> &'static str {
+            panic!("a secret thing")
+        }
+        let router = edge().enclose(Router::new().route("/", get(panics)));
+        let mut request = Request::get("/").header("x-request-id", "req-1").body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&problem["code"], &problem["request_id"]), (&"internal".into(), &"req-1".into()));
+        assert!(!problem.to_string().contains("secret"));
+    }
+}

@@ -1,6 +1,7 @@
 //! Contract §3.5: batches of writes.
 
 mod body;
+mod disconnect;
 mod statuses;
 
 use std::collections::HashMap;

@@ -1,0 +1,44 @@
+//! Contract §3.5: a caller who disconnects does not cut a chunk in flight, and no new one starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use scrm_gateway::sandbox::Endpoint;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+
+use super::{gateway, remarks, set};
+
+/// Items of one chunk at the source.
+const CHUNK: usize = 50;
+
+#[tokio::test]
+async fn a_caller_who_leaves_cuts_no_chunk_in_flight_and_starts_no_further_one() {
+    let gateway = Arc::new(gateway().await);
+    let state = gateway.sandbox.state().clone();
+    let items = remarks(&gateway, 1_000);
+    let slow = Duration::from_millis(400);
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, delay)]).await.unwrap();
+    let asked = tokio::spawn({
+        let (gateway, items) = (gateway.clone(), items.clone());
+        async move { set(&gateway, &items).await }
+    });
+    while state.calls_to(Endpoint::JuzibotSetRemark) == 0 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    // Those that had begun are applied whole, though nobody waits for them.
+    let under_way = loop {
+        let calls = usize::try_from(state.calls_to(Endpoint::JuzibotSetRemark)).unwrap();
+        if state.applied_remarks().len() == calls * CHUNK {
+            break calls;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!((1..20).contains(&under_way), "{under_way} of 20 chunks");
+    // A further chunk would have followed at once; this request comes after it would have.
+    state.clear_faults().await;
+    set(&gateway, &items[999..]).await.ok();
+    assert_eq!(state.calls_to(Endpoint::JuzibotSetRemark), under_way as u64 + 1);
+    assert_eq!(state.applied_remarks().len(), under_way * CHUNK + 1);
+}
