@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod edge;
 mod error;

@@ -16,6 +16,9 @@ impl From<&UpstreamError> for Problem {
             Failure::Unreachable => "it cannot be reached".to_owned(),
             Failure::ConnectionLost => "the connection broke".to_owned(),
             Failure::TimedOut { .. } => "it did not answer in time".to_owned(),
+            Failure::DeadlinePassed { .. } => "the deadline passed before it answered".to_owned(),
+            Failure::QuotaSpent => "its quota leaves no room before the deadline".to_owned(),
+            Failure::CircuitOpen => "it has failed lately and is not asked for now".to_owned(),
             Failure::Busy => "no slot for a call became free in time".to_owned(),
         };
         let mut problem = Self::new(error.code(), format!("source {}: {detail}", error.name));

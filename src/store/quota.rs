@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference};
+use governor::clock::Clock;
 use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
-use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::time::Instant;
 
+use crate::clock::{TokioClock, TokioNanos};
 use crate::model::{CallerId, QuotaState};
 
 /// How much a caller may ask for.
@@ -104,43 +103,6 @@ impl Quotas {
 fn remaining(config: &QuotaConfig, cost: NonZeroU32, wait: Duration) -> u32 {
     let missing = wait.as_nanos().div_ceil(config.period().as_nanos().max(1));
     cost.get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
-}
-
-/// Governor's time from tokio's clock, which tests can pause.
-#[derive(Debug, Clone)]
-struct TokioClock(Instant);
-
-impl Default for TokioClock {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for TokioClock {
-    type Instant = TokioNanos;
-
-    fn now(&self) -> TokioNanos {
-        TokioNanos(Nanos::from(self.0.elapsed()))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct TokioNanos(Nanos);
-
-impl std::ops::Add<Nanos> for TokioNanos {
-    type Output = Self;
-    fn add(self, other: Nanos) -> Self {
-        Self(self.0 + other)
-    }
-}
-
-impl Reference for TokioNanos {
-    fn duration_since(&self, earlier: Self) -> Nanos {
-        self.0.duration_since(earlier.0)
-    }
-    fn saturating_sub(&self, duration: Nanos) -> Self {
-        Self(self.0.saturating_sub(duration))
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use url::{Host, Url};
 use crate::model::{Operation, SourceName};
 
 use super::codes::CodeAdditions;
+use super::guard::{self, Resilience};
 use super::reading::{Unreadable, list, word};
 use super::{juzibot, tanma};
 
@@ -76,6 +77,7 @@ pub struct Settings {
     /// The largest answer, in bytes, after decompression.
     pub max_response: usize,
     pub codes: CodeAdditions,
+    pub(super) resilience: Resilience,
 }
 
 /// A setting of a source that cannot be used.
@@ -138,8 +140,10 @@ impl SourceConfig {
         let reader = Reader { name, loaded };
         let (kind_only, _) = reader.section::<KindOnly>()?;
         let (raw, unknown) = reader.section::<Raw>()?;
+        let (resilience, unknown_to_guard) = reader.section::<guard::Raw>()?;
         let mut shown = table(&kind_only);
         shown.extend(table(&raw));
+        shown.extend(table(&resilience));
         let (kind, unknown_to_kind) = match kind_only.kind {
             Kind::Juzibot => {
                 let (raw, unknown) = reader.section()?;
@@ -152,10 +156,11 @@ impl SourceConfig {
                 (KindSettings::Tanma(tanma::Config::validate(name, raw)?), unknown)
             }
         };
-        if let Some(key) = unknown.intersection(&unknown_to_kind).find(|key| *key != "kind") {
+        let known = |key: &&String| *key != "kind" && unknown_to_guard.contains(*key);
+        if let Some(key) = unknown.intersection(&unknown_to_kind).find(known) {
             return Err(ConfigError::Unknown { source_name: name.clone(), key: key.clone() });
         }
-        Ok(Self { name: name.clone(), settings: Settings::validate(name, raw)?, kind, shown })
+        Ok(Self { name: name.clone(), settings: Settings::validate(name, raw, &resilience)?, kind, shown })
     }
 }
 
@@ -183,7 +188,7 @@ impl Reader<'_> {
 }
 
 impl Settings {
-    fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
+    fn validate(name: &SourceName, raw: Raw, resilience: &guard::Raw) -> Result<Self, ConfigError> {
         let fault = |key, expected: &str| ConfigError::Setting {
             source_name: name.clone(),
             key,
@@ -225,6 +230,7 @@ impl Settings {
         if max_response == 0 {
             return Err(fault("max_response", "expected a size larger than 0, such as \"16MiB\""));
         }
+        let resilience = resilience.validate().map_err(|(key, expected)| fault(key, expected))?;
         Ok(Self {
             base_url,
             operations: raw.operations,
@@ -234,6 +240,7 @@ impl Settings {
             max_in_flight: raw.max_in_flight,
             max_response,
             codes: raw.codes,
+            resilience,
         })
     }
 

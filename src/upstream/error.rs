@@ -38,9 +38,18 @@ pub enum Failure {
     /// No answer in time; `sent` tells whether the request may have reached the source.
     #[error("no answer in time")]
     TimedOut { sent: bool },
+    /// The caller's own deadline passed before the source's time was over.
+    #[error("the deadline passed")]
+    DeadlinePassed { sent: bool },
     /// All of the source's slots were in use until the deadline; nothing was sent.
     #[error("no free slot")]
     Busy,
+    /// The source's quota leaves no room before the deadline; nothing was sent.
+    #[error("its quota is spent")]
+    QuotaSpent,
+    /// The breaker is open; nothing was sent.
+    #[error("the breaker is open")]
+    CircuitOpen,
 }
 
 impl UpstreamError {
@@ -66,14 +75,42 @@ impl UpstreamError {
                 CodeClass::Rejected => ProblemCode::SourceRejected,
             },
             Failure::BadPayload(_) => ProblemCode::SourceBadPayload,
-            Failure::Unreachable | Failure::ConnectionLost => ProblemCode::SourceUnavailable,
-            Failure::TimedOut { .. } | Failure::Busy => ProblemCode::SourceTimeout,
+            Failure::Unreachable | Failure::ConnectionLost | Failure::CircuitOpen => ProblemCode::SourceUnavailable,
+            Failure::QuotaSpent => ProblemCode::SourceRateLimited,
+            Failure::TimedOut { .. } | Failure::DeadlinePassed { .. } | Failure::Busy => ProblemCode::SourceTimeout,
         }
     }
 
     /// Whether it is certain that nothing of the request reached the source.
     pub fn nothing_sent(&self) -> bool {
-        matches!(self.failure, Failure::Unreachable | Failure::Busy | Failure::TimedOut { sent: false })
+        matches!(
+            self.failure,
+            Failure::Unreachable
+                | Failure::Busy
+                | Failure::QuotaSpent
+                | Failure::CircuitOpen
+                | Failure::TimedOut { sent: false }
+                | Failure::DeadlinePassed { sent: false }
+        )
+    }
+
+    /// Whether a breaker counts it (contract §4): timeouts of the source, connection failures, 5xx, bad payloads and the
+    /// class retryable. A deadline that a caller made short says nothing about the source.
+    pub fn counts_against_the_source(&self) -> bool {
+        match &self.failure {
+            Failure::Refused { class, .. } => *class == CodeClass::Retryable,
+            Failure::BadPayload(_) | Failure::Unreachable | Failure::ConnectionLost | Failure::TimedOut { .. } => true,
+            Failure::DeadlinePassed { .. } | Failure::Busy | Failure::QuotaSpent | Failure::CircuitOpen => false,
+        }
+    }
+
+    /// Whether a read may be of use when it is tried again soon. A source that limits us is asked again only at the time
+    /// that it names.
+    pub fn may_read_again(&self) -> bool {
+        match &self.failure {
+            Failure::Refused { class: CodeClass::RateLimited, .. } => self.retry_after.is_some(),
+            _ => self.counts_against_the_source(),
+        }
     }
 
     /// Whether the source failed, rather than refused what was asked: what a kept record may stand in for (§6).

@@ -109,12 +109,14 @@ impl Client {
             Effect::Read => self.timeout,
             Effect::Write => self.write_timeout,
         };
-        let until = deadline.0.min(Instant::now() + allowed);
+        let own = Instant::now() + allowed;
+        let until = deadline.0.min(own);
         if until <= Instant::now() {
-            return Err(self.error(Failure::TimedOut { sent: false }));
+            return Err(self.error(Failure::DeadlinePassed { sent: false }));
         }
         match tokio::time::timeout_at(until, self.exchange(request())).await {
             Ok(result) => result,
+            Err(_elapsed) if deadline.0 < own => Err(self.error(Failure::DeadlinePassed { sent: true })),
             Err(_elapsed) => Err(self.error(Failure::TimedOut { sent: true })),
         }
     }

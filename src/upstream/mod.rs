@@ -177,7 +177,7 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
-        let guard = Arc::new(Guard::new(config.name.clone()));
+        let guard = Arc::new(Guard::new(config.name.clone(), &settings.resilience));
         Self {
             name: config.name.clone(),
             kind: config.kind.kind(),

@@ -16,6 +16,7 @@ mod juzibot;
 mod limits;
 mod lists;
 mod problems;
+mod resilience;
 mod streams;
 mod support;
 mod tanma;

@@ -1,0 +1,255 @@
+//! A circuit breaker by failure rate: closed, open, half-open. Time is tokio's clock.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::BreakerState;
+
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// The time that the rate is taken over.
+    pub window: Duration,
+    /// Opens at this share of failures, 1 to 100.
+    pub failure_percent: u32,
+    /// Calls in the window below which it does not open.
+    pub min_calls: u32,
+    /// How long it stays open before a call may try.
+    pub open_for: Duration,
+}
+
+/// The window is counted in this many parts; it is exact to one of them.
+const PARTS: u32 = 10;
+
+/// One source's breaker.
+pub struct Breaker {
+    config: BreakerConfig,
+    state: Mutex<State>,
+}
+
+enum State {
+    Closed(Window),
+    Open {
+        until: Instant,
+    },
+    /// One call tries; the others are refused until it is back.
+    HalfOpen {
+        trying: bool,
+    },
+}
+
+/// Outcomes of the recent past, oldest part first.
+struct Window {
+    parts: [Part; PARTS as usize],
+    newest: usize,
+    newest_began: Instant,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Part {
+    calls: u32,
+    failures: u32,
+}
+
+impl Breaker {
+    pub fn new(config: BreakerConfig) -> Arc<Self> {
+        Arc::new(Self { config, state: Mutex::new(State::Closed(Window::new())) })
+    }
+
+    /// Lets a call pass.
+    ///
+    /// # Errors
+    /// The breaker is open: how long until a call may try.
+    pub fn pass(self: &Arc<Self>) -> Result<Pass, Duration> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if let State::Open { until } = *state {
+            if now < until {
+                return Err(until - now);
+            }
+            *state = State::HalfOpen { trying: false };
+        }
+        match &mut *state {
+            State::HalfOpen { trying: true } => Err(self.config.open_for.min(Duration::from_secs(1))),
+            State::HalfOpen { trying } => {
+                *trying = true;
+                Ok(Pass { breaker: self.clone(), probe: true, settled: false })
+            }
+            _ => Ok(Pass { breaker: self.clone(), probe: false, settled: false }),
+        }
+    }
+
+    pub fn state(&self) -> BreakerState {
+        match *self.lock() {
+            State::Closed(_) => BreakerState::Closed,
+            State::Open { until } if Instant::now() < until => BreakerState::Open,
+            State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    fn settle(&self, probe: bool, failed: bool) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        match &mut *state {
+            State::Closed(window) => {
+                let (calls, failures) = window.count(now, self.config.window, failed);
+                let share = u64::from(failures) * 100 >= u64::from(self.config.failure_percent) * u64::from(calls);
+                if failed && calls >= self.config.min_calls && share {
+                    *state = State::Open { until: now + self.config.open_for };
+                }
+            }
+            State::HalfOpen { .. } if probe => {
+                *state = if failed {
+                    State::Open { until: now + self.config.open_for }
+                } else {
+                    State::Closed(Window::new())
+                };
+            }
+            // A call that began before the breaker opened says nothing about now.
+            State::Open { .. } | State::HalfOpen { .. } => {}
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that was let pass. Dropped without an outcome it counts for nothing.
+pub struct Pass {
+    breaker: Arc<Breaker>,
+    probe: bool,
+    settled: bool,
+}
+
+impl Pass {
+    /// Counts the outcome.
+    pub fn settle(mut self, failed: bool) {
+        self.settled = true;
+        self.breaker.settle(self.probe, failed);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if self.probe
+            && !self.settled
+            && let State::HalfOpen { trying } = &mut *self.breaker.lock()
+        {
+            *trying = false;
+        }
+    }
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { parts: [Part::default(); PARTS as usize], newest: 0, newest_began: Instant::now() }
+    }
+
+    /// Adds an outcome; gives the calls and failures of the whole window.
+    fn count(&mut self, now: Instant, window: Duration, failed: bool) -> (u32, u32) {
+        let part = (window / PARTS).max(Duration::from_millis(1));
+        let passed = now.duration_since(self.newest_began).as_nanos() / part.as_nanos();
+        for _ in 0..passed.min(u128::from(PARTS)) {
+            self.newest = (self.newest + 1) % self.parts.len();
+            self.parts[self.newest] = Part::default();
+        }
+        self.newest_began += part * u32::try_from(passed).unwrap_or(u32::MAX);
+        let newest = &mut self.parts[self.newest];
+        newest.calls += 1;
+        newest.failures += u32::from(failed);
+        self.parts.iter().fold((0, 0), |(calls, failures), part| (calls + part.calls, failures + part.failures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker() -> Arc<Breaker> {
+        Breaker::new(BreakerConfig {
+            window: Duration::from_secs(10),
+            failure_percent: 50,
+            min_calls: 4,
+            open_for: Duration::from_secs(5),
+        })
+    }
+
+    fn call(breaker: &Arc<Breaker>, failed: bool) {
+        breaker.pass().unwrap_or_else(|_| panic!("open")).settle(failed);
+    }
+
+    async fn wait(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_opens_at_the_share_of_failures_and_not_below_the_least_calls() {
+        let breaker = breaker();
+        for _ in 0..3 {
+            call(&breaker, true);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        call(&breaker, true);
+        assert_eq!(breaker.state(), BreakerState::Open);
+        assert_eq!(breaker.pass().err(), Some(Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_below_the_share_or_past_the_window_leave_it_closed() {
+        let breaker = breaker();
+        for failed in [true, false, false, false, true, false, false] {
+            call(&breaker, failed);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        wait(11).await;
+        for _ in 0..3 {
+            call(&breaker, true);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "the old calls are forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_its_time_one_call_tries_and_decides() {
+        let breaker = breaker();
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        assert!(breaker.pass().is_err(), "one at a time");
+        probe.settle(true);
+        assert_eq!(breaker.state(), BreakerState::Open);
+        wait(5).await;
+        call(&breaker, false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_is_given_up_leaves_room_for_another() {
+        let breaker = breaker();
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        drop(breaker.pass());
+        assert!(breaker.pass().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_failure_does_not_reopen_what_a_probe_is_deciding() {
+        let breaker = breaker();
+        let early = breaker.pass().unwrap_or_else(|_| panic!("closed"));
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        early.settle(true);
+        probe.settle(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+}

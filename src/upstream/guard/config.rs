@@ -1,0 +1,101 @@
+//! The part of a source's configuration that says how it is guarded.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::Quota;
+use serde::{Deserialize, Serialize};
+
+use super::breaker::BreakerConfig;
+use super::retry::RetryConfig;
+
+/// The settings, validated.
+#[derive(Debug, Clone)]
+pub(in crate::upstream) struct Resilience {
+    pub(super) retry: RetryConfig,
+    pub(super) breaker: BreakerConfig,
+    pub(super) quota: Option<Quota>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(in crate::upstream) struct Raw {
+    retry: RawRetry,
+    breaker: RawBreaker,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<RawQuota>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRetry {
+    attempts: u32,
+    budget_percent: u32,
+}
+
+impl Default for RawRetry {
+    fn default() -> Self {
+        Self { attempts: 2, budget_percent: 20 }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawBreaker {
+    #[serde(with = "humantime_serde")]
+    window: Duration,
+    failure_percent: u32,
+    min_calls: u32,
+    #[serde(with = "humantime_serde")]
+    open_for: Duration,
+}
+
+impl Default for RawBreaker {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(10), failure_percent: 50, min_calls: 20, open_for: Duration::from_secs(5) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuota {
+    requests: u32,
+    #[serde(with = "humantime_serde")]
+    window: Duration,
+}
+
+impl Raw {
+    /// # Errors
+    /// The key at fault, and what was expected.
+    pub(in crate::upstream) fn validate(&self) -> Result<Resilience, (&'static str, &'static str)> {
+        if !(1..=10).contains(&self.retry.attempts) || self.retry.budget_percent > 100 {
+            return Err(("retry", "expected attempts from 1 to 10 and budget_percent from 0 to 100"));
+        }
+        let breaker = &self.breaker;
+        if breaker.window.is_zero()
+            || breaker.open_for.is_zero()
+            || breaker.min_calls == 0
+            || !(1..=100).contains(&breaker.failure_percent)
+        {
+            let expected = "expected window, min_calls and open_for above 0 and failure_percent from 1 to 100";
+            return Err(("breaker", expected));
+        }
+        let quota = self.quota.as_ref().map(|quota| {
+            let requests = NonZeroU32::new(quota.requests)?;
+            Some(Quota::with_period(quota.window / requests.get())?.allow_burst(requests))
+        });
+        if quota == Some(None) {
+            return Err(("quota", "expected requests and window above 0"));
+        }
+        Ok(Resilience {
+            retry: RetryConfig { attempts: self.retry.attempts, budget_percent: self.retry.budget_percent },
+            breaker: BreakerConfig {
+                window: breaker.window,
+                failure_percent: breaker.failure_percent,
+                min_calls: breaker.min_calls,
+                open_for: breaker.open_for,
+            },
+            quota: quota.flatten(),
+        })
+    }
+}

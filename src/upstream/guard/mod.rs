@@ -1,0 +1,170 @@
+//! Around every operation of every source. An outcome is decided once, after the envelope was decoded, and everything that
+//! acts on outcomes acts on that: breaker, retries, health and numbers.
+
+mod breaker;
+mod config;
+mod operations;
+mod retry;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use governor::clock::Clock;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::clock::{TokioClock, TokioNanos};
+use crate::model::{BreakerState, HealthState, LastError, Operation, SourceHealth, SourceName};
+use crate::telemetry;
+
+use super::{Deadline, Failure, UpstreamError, WriteReply};
+use breaker::Breaker;
+use retry::Retries;
+
+pub(super) use config::{Raw, Resilience};
+pub(super) use operations::guarded;
+
+type OutboundQuota = governor::RateLimiter<
+    governor::state::NotKeyed,
+    governor::state::InMemoryState,
+    TokioClock,
+    governor::middleware::NoOpMiddleware<TokioNanos>,
+>;
+
+/// What stands between the service and one source.
+pub(super) struct Guard {
+    source: SourceName,
+    breaker: Arc<Breaker>,
+    retries: Retries,
+    /// What the source allows us, where the configuration says so.
+    quota: Option<OutboundQuota>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    last_success_at: Option<Timestamp>,
+    last_error: Option<LastError>,
+    /// Whether the last call that told anything of the source's state failed.
+    failing: bool,
+}
+
+impl Guard {
+    pub(super) fn new(source: SourceName, config: &Resilience) -> Self {
+        let quota = config.quota.map(|quota| OutboundQuota::direct_with_clock(quota, TokioClock::default()));
+        Self {
+            source,
+            breaker: Breaker::new(config.breaker),
+            retries: Retries::new(config.retry),
+            quota,
+            seen: Mutex::default(),
+        }
+    }
+
+    pub(super) fn health(&self) -> SourceHealth {
+        let breaker = self.breaker.state();
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = match breaker {
+            BreakerState::Open => HealthState::Down,
+            BreakerState::HalfOpen => HealthState::Degraded,
+            BreakerState::Closed if seen.failing => HealthState::Degraded,
+            BreakerState::Closed => HealthState::Ok,
+        };
+        SourceHealth { state, breaker, last_success_at: seen.last_success_at, last_error: seen.last_error.clone() }
+    }
+
+    /// A read: tried again while that is of use, within budget and deadline.
+    async fn read<T, F: Future<Output = Result<T, UpstreamError>>>(
+        &self,
+        operation: Operation,
+        deadline: Deadline,
+        call: impl Fn() -> F,
+    ) -> Result<T, UpstreamError> {
+        self.try_again(deadline, UpstreamError::may_read_again, || self.once(operation, deadline, &call, |_| None))
+            .await
+    }
+
+    /// A write: tried again only where it is certain that nothing of it reached the source.
+    async fn write<F: Future<Output = Result<WriteReply, UpstreamError>>>(
+        &self,
+        operation: Operation,
+        deadline: Deadline,
+        call: impl Fn() -> F,
+    ) -> Result<WriteReply, UpstreamError> {
+        let unreachable = |error: &UpstreamError| error.failure == Failure::Unreachable;
+        self.try_again(deadline, unreachable, || self.once(operation, deadline, &call, |reply| reply.refusal.as_ref()))
+            .await
+    }
+
+    async fn try_again<T, F: Future<Output = Result<T, UpstreamError>>>(
+        &self,
+        deadline: Deadline,
+        may: impl Fn(&UpstreamError) -> bool,
+        call: impl Fn() -> F,
+    ) -> Result<T, UpstreamError> {
+        self.retries.deposit();
+        let mut tries = 1;
+        loop {
+            let error = match call().await {
+                Err(error) if may(&error) => error,
+                result => return result,
+            };
+            let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };
+            tries += 1;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One call, let pass by quota and breaker, its outcome noted. `refusal` tells what of a success is a failure after
+    /// all.
+    async fn once<T, F: Future<Output = Result<T, UpstreamError>>>(
+        &self,
+        operation: Operation,
+        deadline: Deadline,
+        call: impl Fn() -> F,
+        refusal: impl FnOnce(&T) -> Option<&UpstreamError>,
+    ) -> Result<T, UpstreamError> {
+        self.wait_for_quota(deadline).await?;
+        let pass = self.breaker.pass().map_err(|wait| UpstreamError {
+            retry_after: Some(wait),
+            ..UpstreamError::new(&self.source, Failure::CircuitOpen)
+        })?;
+        let started = Instant::now();
+        let result = call().await;
+        let error = result.as_ref().map_or_else(Some, refusal);
+        pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
+        let outcome = error.map_or("ok", |error| error.code().as_str());
+        telemetry::metrics::call(self.source.as_str(), operation.as_str(), outcome, started.elapsed());
+        self.note(error);
+        result
+    }
+
+    /// Queues for the source's own allowance, as long as the deadline leaves a chance.
+    async fn wait_for_quota(&self, deadline: Deadline) -> Result<(), UpstreamError> {
+        let Some(quota) = &self.quota else { return Ok(()) };
+        while let Err(refused) = quota.check() {
+            let wait = refused.wait_time_from(quota.clock().now());
+            if Instant::now() + wait >= deadline.0 {
+                let error = UpstreamError::new(&self.source, Failure::QuotaSpent);
+                return Err(UpstreamError { retry_after: Some(wait), ..error });
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    fn note(&self, error: Option<&UpstreamError>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        match error {
+            Some(error) => {
+                seen.last_error = Some(LastError { code: error.code(), at });
+                // A source that refuses what was asked of it is well.
+                seen.failing = error.is_outage();
+            }
+            None => {
+                seen.last_success_at = Some(at);
+                seen.failing = false;
+            }
+        }
+    }
+}

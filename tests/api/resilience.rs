@@ -1,0 +1,162 @@
+//! Contract §4: what stands between the service and a source that misbehaves: retries, breaker, quota.
+
+use std::time::Duration;
+
+use scrm_gateway::sandbox::faults::{Effect, Rule, When};
+use scrm_gateway::sandbox::{Endpoint, Source};
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, GatewayOptions};
+
+const LIST: &str = "/v1/customers?source=juzibot";
+
+fn status(status: u16, retry_after: Option<&str>) -> Effect {
+    Effect::Status { status, retry_after: retry_after.map(str::to_owned), body: String::new(), applied: false }
+}
+
+async fn with(juzibot: &str) -> Gateway {
+    Gateway::with(GatewayOptions { juzibot: juzibot.to_owned(), ..GatewayOptions::default() }).await
+}
+
+async fn fault(gateway: &Gateway, rule: Rule) {
+    gateway.sandbox.state().set_faults(vec![rule]).await.unwrap();
+}
+
+fn lists(gateway: &Gateway) -> u64 {
+    gateway.sandbox.state().calls_to(Endpoint::JuzibotList)
+}
+
+async fn health(gateway: &Gateway) -> Value {
+    gateway.get("/v1/sources").await.ok()["data"][0]["health"].clone()
+}
+
+#[tokio::test]
+async fn a_read_that_fails_once_is_tried_again_and_no_more() {
+    let gateway = Gateway::start().await;
+    for effect in [status(500, None), Effect::Html { applied: false }, Effect::Reset { applied: false }] {
+        gateway.sandbox.state().reset_calls();
+        fault(&gateway, Rule::new(Source::Juzibot, effect.clone()).when(When::First(1))).await;
+        gateway.get(LIST).await.ok();
+        assert_eq!(lists(&gateway), 2, "{effect:?}");
+    }
+    gateway.sandbox.state().reset_calls();
+    fault(&gateway, Rule::new(Source::Juzibot, status(500, None))).await;
+    gateway.get(LIST).await.problem(503, "source_unavailable");
+    assert_eq!(lists(&gateway), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_tried_again() {
+    let gateway = Gateway::start().await;
+    for (effect, told) in [
+        (status(404, None), (502, "source_rejected")),
+        (status(401, None), (502, "source_credentials")),
+        (status(429, None), (503, "source_rate_limited")),
+    ] {
+        gateway.sandbox.state().reset_calls();
+        fault(&gateway, Rule::new(Source::Juzibot, effect)).await;
+        gateway.get(LIST).await.problem(told.0, told.1);
+        assert_eq!(lists(&gateway), 1, "{told:?}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_that_asks_for_time_gets_it_if_the_deadline_allows() {
+    let gateway = Gateway::start().await;
+    fault(&gateway, Rule::new(Source::Juzibot, status(429, Some("1"))).when(When::First(1))).await;
+    gateway.get(LIST).await.ok();
+    assert_eq!(lists(&gateway), 2);
+
+    gateway.sandbox.state().reset_calls();
+    fault(&gateway, Rule::new(Source::Juzibot, status(503, Some("7")))).await;
+    let refused = gateway.get_with(LIST, &[("prefer", "wait=3")]).await;
+    refused.problem(503, "source_unavailable");
+    assert_eq!(refused.header("retry-after"), "7");
+    assert_eq!(lists(&gateway), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_breaker_opens_spares_the_source_and_closes_when_it_is_back() {
+    let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 4, open_for = \"300ms\" }").await;
+    fault(&gateway, Rule::new(Source::Juzibot, status(500, None))).await;
+    for _ in 0..4 {
+        gateway.get(LIST).await.problem(503, "source_unavailable");
+    }
+    assert_eq!(lists(&gateway), 4);
+    let spared = gateway.get(LIST).await.problem(503, "source_unavailable");
+    assert!(spared["detail"].as_str().unwrap().contains("not asked for now"), "{spared}");
+    assert_eq!(lists(&gateway), 4, "nothing is sent while it is open");
+    let health_now = health(&gateway).await;
+    assert_eq!((&health_now["state"], &health_now["breaker"]), (&json!("down"), &json!("open")));
+
+    gateway.sandbox.state().clear_faults().await;
+    let begun = tokio::time::Instant::now();
+    while gateway.get(LIST).await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it does not close");
+        tokio::task::yield_now().await;
+    }
+    let health_now = health(&gateway).await;
+    assert_eq!((&health_now["state"], &health_now["breaker"]), (&json!("ok"), &json!("closed")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_fault_of_the_source_does_not_open_the_breaker() {
+    let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 2 }").await;
+    for id in 0..4 {
+        gateway.get(&format!("/v1/customers/wm_nobody{id}?source=juzibot")).await.problem(404, "not_found");
+    }
+    fault(&gateway, Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: false })).await;
+    for _ in 0..4 {
+        gateway.get_with(LIST, &[("prefer", "wait=0")]).await.problem(504, "source_timeout");
+    }
+    gateway.sandbox.state().clear_faults().await;
+    gateway.get(LIST).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn one_sources_open_breaker_leaves_the_other_alone() {
+    let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 1, open_for = \"1h\" }").await;
+    fault(&gateway, Rule::new(Source::Juzibot, status(500, None))).await;
+    gateway.get(LIST).await.problem(503, "source_unavailable");
+    let id = gateway.sandbox.state().people().featured().external_user_id;
+    let body = gateway.get(&format!("/v1/customers/{id}")).await.ok();
+    assert_eq!(body["meta"]["sources"][0]["status"], "failed");
+    assert_eq!(body["meta"]["sources"][1]["status"], "ok");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn behind_an_open_breaker_a_batch_is_not_sent() {
+    let gateway = with("breaker = { min_calls = 1, open_for = \"1h\" }\nretry = { attempts = 1 }").await;
+    fault(&gateway, Rule::new(Source::Juzibot, status(500, None))).await;
+    gateway.get(LIST).await.problem(503, "source_unavailable");
+    gateway.sandbox.state().clear_faults().await;
+    let union_id = gateway.sandbox.state().people().featured().union_id;
+    let body = json!({"items": [{"staff_id": "rocky", "union_id": union_id, "remark": "r"}]});
+    gateway.post("/v1/remarks", &body).await.problem(503, "source_unavailable");
+    assert_eq!(gateway.sandbox.state().calls_to(Endpoint::JuzibotSetRemark), 0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_sources_quota_is_waited_for_within_the_deadline_and_then_refused_unsent() {
+    let gateway = with("quota = { requests = 2, window = \"1h\" }").await;
+    gateway.get(LIST).await.ok();
+    gateway.get(LIST).await.ok();
+    let refused = gateway.get(LIST).await;
+    refused.problem(503, "source_rate_limited");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1000);
+    assert_eq!(lists(&gateway), 2);
+    gateway.stop().await;
+
+    let gateway = with("quota = { requests = 20, window = \"1s\" }").await;
+    for _ in 0..25 {
+        gateway.get(LIST).await.ok();
+    }
+    gateway.stop().await;
+}
