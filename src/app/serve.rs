@@ -119,7 +119,7 @@ mod tests {
             async move {
                 let zeros = stream::repeat_with(move || {
                     let _held = &held;
-                    Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+                    Ok::<_, Infallible>(Bytes::from_static(&[0; 16_384]))
                 });
                 Body::from_stream(zeros)
             }
