@@ -1,4 +1,4 @@
-//! Governor's time, taken from tokio's clock. A leaf: imports nothing of the road.
+//! Time: tokio's clock for governor, and durations as the configuration has them. A leaf: imports nothing of the road.
 
 use governor::clock::{Clock, Reference};
 use governor::nanos::Nanos;
@@ -38,5 +38,21 @@ impl Reference for TokioNanos {
     }
     fn saturating_sub(&self, duration: Nanos) -> Self {
         Self(self.0.saturating_sub(duration))
+    }
+}
+
+/// Durations such as `"2s"`, bounded so that a time in the future can always be told.
+pub mod duration {
+    use std::time::Duration;
+
+    use serde::de::{Deserializer, Error};
+
+    pub use humantime_serde::serialize;
+
+    const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let duration: Duration = humantime_serde::deserialize(deserializer)?;
+        if duration <= LONGEST { Ok(duration) } else { Err(D::Error::custom("expected at most 365 days")) }
     }
 }

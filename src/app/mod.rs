@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::edge::{AddressLimit, AddressLimitConfig, AuthError, Authenticator, Edge, SWEEP_EVERY, Timeouts};
@@ -57,6 +59,8 @@ struct App {
     admin: Router,
     edge: Edge,
     idempotency: IdempotencyStore,
+    /// Writes under way.
+    writes: TaskTracker,
     closing: CancellationToken,
     readiness: health::Readiness,
 }
@@ -136,10 +140,16 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     let announce = tokio::spawn(async move {
         announced.cancelled().await;
         readiness.set(false);
+        Instant::now()
     });
     let ending = serve::Ending { stop, drain, closing: app.closing };
     serve::serve(public, app.public, ending).await;
-    announce.abort();
+    // A write whose caller has left has no connection that the drain would wait for.
+    let since = announce.await.unwrap_or_else(|_panic| Instant::now());
+    app.writes.close();
+    if tokio::time::timeout_at(since + drain, app.writes.wait()).await.is_err() {
+        tracing::warn!(writes = app.writes.len(), "drain_timeout is over; writes under way are cut");
+    }
     sweeper.abort();
     upkeep.abort();
     admin_stop.cancel();
@@ -157,6 +167,7 @@ impl App {
         let closing = CancellationToken::new();
         let services = services(config, Sources::new(sources), &closing)?;
         let idempotency = services.idempotency.clone();
+        let writes = services.batches.writes.clone();
         let overrides = config.callers.iter().filter_map(|caller| {
             let id = CallerId { issuer: caller.issuer.as_str().into(), subject: caller.subject.as_str().into() };
             Some((id, caller.quota?))
@@ -186,6 +197,7 @@ impl App {
             admin: health::admin(readiness.clone()),
             edge,
             idempotency,
+            writes,
             closing,
             readiness,
         })
@@ -206,7 +218,7 @@ fn services(config: &Config, sources: Sources, closing: &CancellationToken) -> R
         customers: Customers { sources: sources.clone(), details: details.clone(), merge_grace: server.merge_grace },
         walks: Walks::new(lists.clone(), server.streams, server.request_timeout, closing.clone()),
         lists,
-        batches: Batches { sources: sources.clone(), details },
+        batches: Batches { sources: sources.clone(), details, writes: TaskTracker::new() },
         sources,
         idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
     })

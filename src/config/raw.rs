@@ -45,13 +45,13 @@ pub struct Server {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub public_url: Option<String>,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub request_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub batch_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub drain_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub merge_grace: Duration,
     pub body_limit: ByteSize,
     #[serde(deserialize_with = "list")]
@@ -87,7 +87,7 @@ pub struct Auth {
     #[serde(deserialize_with = "word")]
     pub default_sources: DefaultSources,
     /// How far clocks may be apart, at most 30 s.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub leeway: Duration,
     pub issuers: BTreeMap<String, Issuer>,
 }
@@ -135,7 +135,7 @@ pub struct Caller {
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     pub requests: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub window: Duration,
     /// The most at once; absent: as many as the window allows.
     pub burst: Option<u32>,
@@ -161,7 +161,7 @@ impl Default for RateLimit {
 #[serde(default, deny_unknown_fields)]
 pub struct Cursor {
     pub key_file: Option<PathBuf>,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub lifetime: Duration,
 }
 
@@ -174,7 +174,7 @@ impl Default for Cursor {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idempotency {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub retention: Duration,
     pub max_bytes: ByteSize,
 }
@@ -189,13 +189,13 @@ impl Default for Idempotency {
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     pub max_bytes: ByteSize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub fresh: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub stale: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub stale_if_error: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     pub not_found: Duration,
 }
 
@@ -214,6 +214,7 @@ impl Default for Cache {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbound {
+    #[serde(serialize_with = "without_credentials")]
     pub proxy: Option<String>,
     pub ca_file: Option<String>,
 }
@@ -271,4 +272,16 @@ impl Raw {
 
 fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     list(deserializer).map(Some)
+}
+
+/// A URL whose user and password are hidden.
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+fn without_credentials<S: serde::Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    match url.as_deref().and_then(|url| url::Url::parse(url).ok()) {
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
+        }
+        Some(url) => serializer.serialize_str(url.as_str()),
+        None => serializer.serialize_none(),
+    }
 }

@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use tokio::time::Instant;
 
 use crate::upstream::Deadline;
@@ -26,18 +25,16 @@ pub(super) async fn set(State(timeouts): State<Timeouts>, mut request: Request, 
     next.run(request).await
 }
 
-/// What cannot be read is passed over: a preference binds nobody (RFC 7240 §2).
+/// What cannot be read is passed over: a preference binds nobody; of one that is there twice the first counts (RFC 7240
+/// §2). Its grammar is not that of structured fields: names have no case, values may be quoted.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
-    headers.get_all("prefer").iter().find_map(|value| {
-        let preferences = Parser::new(value.as_bytes()).parse::<Dictionary>().ok()?;
-        let ListEntry::Item(item) = preferences.get("wait")? else {
-            return None;
-        };
-        let BareItem::Integer(seconds) = item.bare_item else {
-            return None;
-        };
-        u64::try_from(i64::from(seconds)).ok().map(Duration::from_secs)
-    })
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split(',')).map(|preference| {
+        let (name, value) = preference.split(';').next().unwrap_or_default().split_once('=').unwrap_or_default();
+        (name.trim(), value.trim().trim_matches('"'))
+    });
+    let (_, seconds) = preferences.find(|(name, _)| name.eq_ignore_ascii_case("wait"))?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -56,5 +53,8 @@ mod tests {
         assert_eq!(wait("wait=-1"), None);
         assert_eq!(wait("wait=soon"), None);
         assert_eq!(wait("return=minimal"), None);
+        assert_eq!(wait("Wait = \"1\""), Some(Duration::from_secs(1)));
+        assert_eq!(wait("wait=2, wait=9"), Some(Duration::from_secs(2)));
+        assert_eq!(wait("respond-async; wait=1"), None);
     }
 }

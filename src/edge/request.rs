@@ -27,22 +27,53 @@ pub async fn identify(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    let mut watch = Watch { span: span.clone(), route, method, started, answered: false };
     async {
         let response = next.run(request).await;
+        watch.answered = true;
         let code = error::problem_of(&response).map(|problem| problem.code.as_str());
         let mut response = error::render(response, &id);
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
         let status = response.status().as_u16();
-        let took = started.elapsed();
-        telemetry::metrics::request(&route, known(&method), status, code.unwrap_or_default(), took);
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = watch.count(status, code.unwrap_or_default());
         tracing::info!(status, code, duration_ms, "answered");
         response
     }
     .instrument(span)
     .await
+}
+
+/// Sees to it that a request whose caller leaves before its answer leaves a trace too.
+struct Watch {
+    span: tracing::Span,
+    route: String,
+    method: Method,
+    started: Instant,
+    answered: bool,
+}
+
+/// What a request without an answer is counted as: no status is sent, and this one is usual for it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Watch {
+    /// Counts the request; gives the time it took in milliseconds.
+    fn count(&self, status: u16, code: &'static str) -> u64 {
+        let took = self.started.elapsed();
+        telemetry::metrics::request(&self.route, known(&self.method), status, code, took);
+        u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.answered {
+            let duration_ms = self.count(CLIENT_CLOSED_REQUEST, "");
+            let _entered = self.span.enter();
+            tracing::info!(duration_ms, "the caller left before the answer");
+        }
+    }
 }
 
 /// A method as a label: a caller may send any word.

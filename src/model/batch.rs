@@ -22,7 +22,7 @@ pub struct RemarkBatch {
 }
 
 /// Sets remark and description that a staff member put on a customer. At least one of them is present and not both are
-/// empty; an absent one is left as it is, an empty one is sent empty.
+/// empty (an absent one counts as empty there); an absent one is left as it is, an empty one is sent empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remark {

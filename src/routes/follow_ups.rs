@@ -35,11 +35,12 @@ pub async fn add(
     let items = validate::follow_ups(&body.value, body.duplicates)?;
     let once = Once {
         store: &services.idempotency,
+        writes: &services.batches.writes,
         context: &context,
         headers: &headers,
         fingerprint: body.fingerprint,
         items: items.len(),
     };
-    let (batches, caller) = (services.batches, context.clone());
+    let (batches, caller) = (services.batches.clone(), context.clone());
     once.run(async move { batches.add_follow_ups(&caller, query.source.as_deref(), items).await }).await
 }

@@ -5,6 +5,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::model::{BatchAnswer, Problem, ProblemCode};
 use crate::service::RequestContext;
@@ -22,7 +24,7 @@ const RESULT_BYTES: usize = 1_200;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header to the document")]
 pub struct IdempotencyHeader {
-    /// The same key, path, query and body within 24 hours replay the first answer, with `Idempotent-Replayed: true`.
+    /// The same key, path, query and body replay the first answer, with `Idempotent-Replayed: true`; within 24 hours, if not configured otherwise.
     #[param(
         rename = "Idempotency-Key",
         required = false,
@@ -36,6 +38,8 @@ pub struct IdempotencyHeader {
 /// A write to be run once.
 pub struct Once<'a> {
     pub store: &'a IdempotencyStore,
+    /// What a stopping process waits for.
+    pub writes: &'a TaskTracker,
     pub context: &'a RequestContext,
     pub headers: &'a HeaderMap,
     pub fingerprint: Fingerprint,
@@ -58,7 +62,7 @@ impl Once<'_> {
         let key = IdempotencyKey { caller: self.context.caller.id.clone(), key };
         match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
-                let run = tokio::spawn(async move { settle(claim, write.await) });
+                let run = self.writes.spawn(async move { settle(claim, write.await) }.in_current_span());
                 run.await.unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
             }
             Begun::Replay(answer) => Ok(replay(answer)),

@@ -35,11 +35,12 @@ pub async fn set(
     let items = validate::remarks(&body.value, body.duplicates)?;
     let once = Once {
         store: &services.idempotency,
+        writes: &services.batches.writes,
         context: &context,
         headers: &headers,
         fingerprint: body.fingerprint,
         items: items.len(),
     };
-    let (batches, caller) = (services.batches, context.clone());
+    let (batches, caller) = (services.batches.clone(), context.clone());
     once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await }).await
 }

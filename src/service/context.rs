@@ -63,7 +63,8 @@ impl QuotaHandle {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = charge;
         match charge.wait {
             None => Ok(()),
-            Some(wait) => Err(Self::refusal(wait)),
+            // The next try pays its first 1 at the door again, so the wait is for that too.
+            Some(wait) => Err(Self::refusal(wait + charge.config.period())),
         }
     }
 

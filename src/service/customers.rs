@@ -86,6 +86,7 @@ impl Customers {
 
     /// Asks until every part is answered, or the grace after the first answer is over.
     async fn ask(&self, context: &RequestContext, query: &DetailQuery, parts: &mut [Part]) {
+        let begun = Instant::now();
         let mut lookups: FuturesUnordered<Lookup<'_>> = FuturesUnordered::new();
         for index in 0..parts.len() {
             lookups.extend(self.lookup(context, query, parts, index));
@@ -115,6 +116,7 @@ impl Customers {
         for part in parts {
             match &part.state {
                 PartState::Asked(request, get) => {
+                    part.took = begun.elapsed();
                     let late = UpstreamError::new(&part.source.name, Failure::TimedOut { sent: true });
                     part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request, late));
                 }

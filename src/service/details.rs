@@ -144,12 +144,10 @@ impl Details {
         }
         let mut looked = self.load(&key, get, &request, deadline).await;
         looked.cache.bypass = freshness == Freshness::Revalidate;
-        match (&looked.outcome, kept) {
-            (Outcome::Failed(error), Some(kept)) if error.is_outage() => {
-                self.stand_in(&kept, error.clone()).unwrap_or(looked)
-            }
-            _ => looked,
-        }
+        let Outcome::Failed(error) = &looked.outcome else { return looked };
+        // Looked up anew: what was there before the load may have been dropped by a write since.
+        let kept = if error.is_outage() { self.0.store.get(&key) } else { None };
+        kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or(looked)
     }
 
     /// A kept record, where there is one that may stand in for a source that did not answer.
@@ -220,8 +218,7 @@ impl Details {
                 Err(error) => return failed(error, note),
             };
             // A joined load may be of before a write that this caller has already seen end.
-            let union_id = kept.record.as_ref().and_then(|record| record.customer.union_id.as_deref());
-            if joined && tries == 1 && self.0.store.written_since(union_id, kept.begun) {
+            if joined && tries == 1 && self.0.store.written_since(kept.union_id(key), kept.begun) {
                 continue;
             }
             return looked(&kept, CacheNote { stored, ..note });

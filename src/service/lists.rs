@@ -134,6 +134,12 @@ impl OpenList {
         })?;
         let drift = match (state.total, page.total) {
             (Some(before), Some(now)) if before != now => Some(drift(&self.source, before, now)),
+            _ if page.ended_early => Some(Warning {
+                code: WarningCode::Drift,
+                source: self.source.clone(),
+                pointer: None,
+                detail: "the list ended before the source's own total: rows may be missed".to_owned(),
+            }),
             _ => None,
         };
         Ok(ReadPage { rows: page.rows, next: page.next, total: page.total, drift })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Caller, Operation, Problem, ProblemCode, SourceName};
+use crate::model::{Caller, Operation, Problem, ProblemCode};
 use crate::upstream::Source;
 
 /// All sources, in the order of merges.
@@ -12,10 +12,6 @@ pub struct Sources(Arc<[Arc<Source>]>);
 impl Sources {
     pub fn new(in_order: Vec<Arc<Source>>) -> Self {
         Self(in_order.into())
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &SourceName> {
-        self.0.iter().map(|source| &source.name)
     }
 
     /// The sources that the caller sees, in the order of merges.

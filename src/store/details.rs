@@ -39,8 +39,12 @@ impl KeptDetail {
         self.fetched.elapsed()
     }
 
-    fn union_id(&self) -> Option<&str> {
-        self.record.as_ref()?.customer.union_id.as_deref()
+    /// The customer's union id: what it was asked by, or what the source told.
+    pub fn union_id<'a>(&'a self, key: &'a DetailKey) -> Option<&'a str> {
+        match &key.id {
+            CustomerId::UnionId(id) => Some(id),
+            CustomerId::ExternalUserId(_) => self.record.as_ref()?.customer.union_id.as_deref(),
+        }
     }
 }
 
@@ -84,12 +88,14 @@ impl DetailStore {
             .weigher(|key: &DetailKey, entry: &Entry| weight(key, &entry.detail))
             .time_to_live(max_age)
             .eviction_listener(move |key, entry: Entry, _cause| {
-                if entry.detail.union_id().is_some() {
+                if entry.detail.union_id(&key).is_some() {
                     lock(&listener).push(((*key).clone(), entry));
                 }
             })
             .build();
-        Self { entries, index: Mutex::default(), evicted, marks_kept: longest_load }
+        // A little longer, so that a load that ends at its bound still meets the mark.
+        let marks_kept = longest_load + Duration::from_secs(5);
+        Self { entries, index: Mutex::default(), evicted, marks_kept }
     }
 
     pub fn get(&self, key: &DetailKey) -> Option<Arc<KeptDetail>> {
@@ -100,12 +106,12 @@ impl DetailStore {
     pub fn put(&self, key: DetailKey, detail: Arc<KeptDetail>) -> bool {
         let mut index = lock(&self.index);
         self.forget_evicted(&mut index);
-        if index.written_since(detail.union_id(), detail.begun) {
+        if index.written_since(detail.union_id(&key), detail.begun) {
             return false;
         }
         let serial = index.next_serial;
         index.next_serial += 1;
-        if let Some(union_id) = detail.union_id() {
+        if let Some(union_id) = detail.union_id(&key) {
             index.by_union_id.entry(union_id.to_owned()).or_default().insert(key.clone(), serial);
         }
         // Under the index's lock, so that a write between check and insert cannot be missed.
@@ -136,7 +142,7 @@ impl DetailStore {
 
     fn forget_evicted(&self, index: &mut Index) {
         for (key, entry) in std::mem::take(&mut *lock(&self.evicted)) {
-            let Some(union_id) = entry.detail.union_id() else {
+            let Some(union_id) = entry.detail.union_id(&key) else {
                 continue;
             };
             let Some(keys) = index.by_union_id.get_mut(union_id) else {

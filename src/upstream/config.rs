@@ -102,11 +102,11 @@ struct Raw {
     base_url: String,
     #[serde(default, deserialize_with = "list")]
     operations: Vec<Operation>,
-    #[serde(default = "default_timeout", with = "humantime_serde")]
+    #[serde(default = "default_timeout", with = "crate::clock::duration")]
     timeout: Duration,
-    #[serde(default = "default_write_timeout", with = "humantime_serde")]
+    #[serde(default = "default_write_timeout", with = "crate::clock::duration")]
     write_timeout: Duration,
-    #[serde(default = "default_connect_timeout", with = "humantime_serde")]
+    #[serde(default = "default_connect_timeout", with = "crate::clock::duration")]
     connect_timeout: Duration,
     #[serde(default = "default_max_in_flight")]
     max_in_flight: usize,

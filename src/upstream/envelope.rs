@@ -55,16 +55,15 @@ impl Opener {
     /// # Errors
     /// The reply is a success by its status and no envelope with a code; or no success and no envelope.
     pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
-        let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "").map_err(|fault| {
-            if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply, None) }
-        })?;
+        let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "")
+            .map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })?;
         // Where both spellings are there and disagree, the one that reports an error is believed.
         let codes = [wire.errcode, wire.code];
         let code = codes.iter().flatten().find(|code| code.0 != "0").or(codes.iter().flatten().next());
         let message = text_of(wire.errmsg).or_else(|| text_of(wire.message)).unwrap_or_default();
         let refusal = match code {
             Some(code) if code.0 != "0" => Some(self.refused(reply, &code.0, &message)),
-            _ if !reply.is_success() => Some(self.refused_by_status(reply, None)),
+            _ if !reply.is_success() => Some(self.refused_by_status(reply)),
             Some(_) => None,
             None => return Err(self.unreadable(Fault::at("", "the envelope has no code"))),
         };
@@ -98,8 +97,8 @@ impl Opener {
         self.refusal(reply, class, Some(upstream))
     }
 
-    fn refused_by_status(&self, reply: &Reply, upstream: Option<UpstreamReply>) -> UpstreamError {
-        self.refusal(reply, CodeClass::of_status(reply.status.as_u16()), upstream)
+    fn refused_by_status(&self, reply: &Reply) -> UpstreamError {
+        self.refusal(reply, CodeClass::of_status(reply.status.as_u16()), None)
     }
 
     fn refusal(&self, reply: &Reply, class: CodeClass, upstream: Option<UpstreamReply>) -> UpstreamError {

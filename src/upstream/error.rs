@@ -94,6 +94,14 @@ impl UpstreamError {
         )
     }
 
+    /// Whether it says anything about the source, rather than about how we asked.
+    pub fn tells_of_the_source(&self) -> bool {
+        !matches!(
+            self.failure,
+            Failure::DeadlinePassed { .. } | Failure::Busy | Failure::QuotaSpent | Failure::CircuitOpen
+        )
+    }
+
     /// Whether a breaker counts it (contract §4): timeouts of the source, connection failures, 5xx, bad payloads and the
     /// class retryable. A deadline that a caller made short says nothing about the source.
     pub fn counts_against_the_source(&self) -> bool {

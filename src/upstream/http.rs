@@ -15,12 +15,20 @@ use crate::model::SourceName;
 use super::{Deadline, Failure, Settings, UpstreamError};
 
 /// What all sources share of the way out.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ClientConfig {
     /// A proxy for all calls; the environment is never asked for one.
     pub proxy: Option<url::Url>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The proxy's URL may hold a password.
+impl std::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let proxy = self.proxy.as_ref().and_then(url::Url::host_str);
+        f.debug_struct("ClientConfig").field("proxy", &proxy).field("ca_file", &self.ca_file).finish()
+    }
 }
 
 /// A client that cannot be built.
@@ -30,6 +38,12 @@ pub enum ClientError {
     CaFile(std::io::Error),
     #[error("outbound: {0}")]
     Build(reqwest::Error),
+}
+
+impl ClientError {
+    fn build(error: reqwest::Error) -> Self {
+        Self::Build(error.without_url())
+    }
 }
 
 /// Whether a call changes something at the source.
@@ -76,16 +90,16 @@ impl Client {
             .tcp_nodelay(true)
             .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
         if let Some(proxy) = &shared.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::Build)?);
+            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::build)?);
         }
         if let Some(path) = &shared.ca_file {
             let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::Build)?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::build)?;
             builder = builder.tls_certs_only(authorities);
         }
         Ok(Self {
             name: name.clone(),
-            http: builder.build().map_err(ClientError::Build)?,
+            http: builder.build().map_err(ClientError::build)?,
             timeout: settings.timeout,
             write_timeout: settings.write_timeout,
             max_response: settings.max_response,
@@ -163,12 +177,15 @@ impl Client {
     }
 }
 
+/// The longest wait that a source's word is taken for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+
 /// `Retry-After` in either form (RFC 9110 §10.2.3), from now.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
     }
     let at = httpdate::parse_http_date(value).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }

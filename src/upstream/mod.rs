@@ -65,6 +65,8 @@ pub struct ListPage {
     /// `None` on the last page.
     pub next: Option<Position>,
     pub total: Option<u64>,
+    /// Whether the list ended before the source's own total.
+    pub ended_early: bool,
 }
 
 #[async_trait]

@@ -146,7 +146,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 }
 
 /// Bounds what a fault can echo; no body of this service needs a tenth of it.
-const MAX_POINTER_BYTES: usize = 1_024;
+const MAX_POINTER_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::model::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, ItemResult, ItemStatus, Meta, Operation, Problem, ProblemCode,
@@ -32,6 +34,8 @@ const CHUNKS_AT_ONCE: usize = 4;
 pub struct Batches {
     pub sources: Sources,
     pub details: Details,
+    /// Writes under way, whether or not their callers still wait: a stopping process waits for them.
+    pub writes: TaskTracker,
 }
 
 /// Items that go out together. `entries` are what the source sees; each stands for one or more items.
@@ -113,6 +117,7 @@ impl Batches {
         let mut under_way = FuturesUnordered::new();
         let mut results: Vec<Option<ItemResult>> = vec![None; count];
         let mut whole = Vec::new();
+        let mut faults = Vec::new();
         let mut stopped: Option<Problem> = None;
         loop {
             while under_way.len() < CHUNKS_AT_ONCE && stopped.is_none() {
@@ -122,11 +127,12 @@ impl Batches {
                     break;
                 }
                 let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(chunk.clone(), write(chunk)));
+                under_way.push(self.start(source, chunk.clone(), write(chunk)));
             }
             let Some(outcome) = under_way.next().await else { break };
             stopped = stopped.or(outcome.stop);
             whole.push(outcome.whole);
+            faults.extend(outcome.fault);
             for result in outcome.results {
                 let index = result.index;
                 results[index] = Some(result);
@@ -139,26 +145,36 @@ impl Batches {
                 results[index] = Some(ItemResult { index, status: ItemStatus::NotSent, problem });
             }
         }
-        conclude(source, results, whole)
+        conclude(source, results, whole, faults)
     }
 
     /// Sends one chunk in a task that ends whether or not anybody waits for it.
-    fn start<F>(&self, chunk: Arc<Chunk>, write: F) -> impl Future<Output = ChunkOutcome> + use<F>
+    fn start<F>(&self, source: &Source, chunk: Arc<Chunk>, write: F) -> impl Future<Output = ChunkOutcome> + use<F>
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let details = self.details.clone();
+        let lost = self.details.clone();
         let sent = chunk.clone();
-        let task: JoinHandle<ChunkOutcome> = tokio::spawn(async move {
+        let name = source.name.clone();
+        let writing = async move {
             let reply = write.await;
             if let Err(error) | Ok(WriteReply { refusal: Some(error), .. }) = &reply {
                 log(error);
             }
             let outcome = outcome::judge(&sent, reply);
             details.drop_written(outcome.touched(&sent));
+            outcome.log(&name);
             outcome
-        });
-        async move { task.await.unwrap_or_else(|_panic| outcome::unknown(&chunk)) }
+        };
+        let task: JoinHandle<ChunkOutcome> = self.writes.spawn(writing.in_current_span());
+        async move {
+            task.await.unwrap_or_else(|_panic| {
+                let outcome = outcome::unknown(&chunk);
+                lost.drop_written(outcome.touched(&chunk));
+                outcome
+            })
+        }
     }
 }
 
@@ -166,6 +182,7 @@ fn conclude(
     source: &Source,
     results: Vec<Option<ItemResult>>,
     whole: Vec<Option<Problem>>,
+    faults: Vec<Problem>,
 ) -> Result<BatchAnswer, Problem> {
     if whole.iter().all(Option::is_some)
         && let Some(mut problem) = foremost(whole.into_iter().flatten())
@@ -181,8 +198,11 @@ fn conclude(
     let results: Vec<ItemResult> =
         results.into_iter().enumerate().map(|(index, result)| result.unwrap_or_else(|| unanswered(index))).collect();
     let summary = BatchSummary::of(&results);
-    let report =
-        SourceReport { source: source.name.clone(), status: SourceStatus::Ok, fetched_at: Some(now()), problem: None };
+    // A source that answered no chunk, or with nothing but doubts, is not well.
+    let fault = foremost(faults).filter(|_| summary.succeeded == 0).map(|fault| fault.short());
+    let status = if fault.is_some() { SourceStatus::Failed } else { SourceStatus::Ok };
+    let fetched_at = fault.is_none().then(now);
+    let report = SourceReport { source: source.name.clone(), status, fetched_at, problem: fault };
     let meta = Meta { sources: vec![report], warnings: Vec::new() };
     Ok(BatchAnswer { data: BatchResults { results, summary }, meta })
 }

@@ -1,8 +1,8 @@
 //! What a source's answer to one chunk means for each item (the table of contract §3.5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::model::{ItemResult, ItemStatus, Problem, ProblemCode, ShortProblem};
+use crate::model::{BatchSummary, ItemResult, ItemStatus, Problem, ProblemCode, ShortProblem, SourceName};
 use crate::upstream::{CodeClass, FailedEntry, Failure, UpstreamError, WriteReply};
 
 use super::Chunk;
@@ -25,11 +25,26 @@ pub struct ChunkOutcome {
     pub results: Vec<ItemResult>,
     /// The problem of the chunk as a whole, where all of it was refused or nothing of it was sent.
     pub whole: Option<Problem>,
+    /// What went wrong with the chunk, whatever that means for its items.
+    pub fault: Option<Problem>,
     /// Why no further chunk is worth sending.
     pub stop: Option<Problem>,
 }
 
 impl ChunkOutcome {
+    /// Writes what became of the chunk to the log: counts alone.
+    pub fn log(&self, source: &SourceName) {
+        let counts = BatchSummary::of(&self.results);
+        tracing::info!(
+            %source,
+            succeeded = counts.succeeded,
+            failed = counts.failed,
+            not_sent = counts.not_sent,
+            unconfirmed = counts.unconfirmed,
+            "a chunk was written"
+        );
+    }
+
     /// The customers that the chunk has changed or may have changed.
     pub fn touched<'a>(&'a self, chunk: &'a Chunk) -> impl Iterator<Item = &'a str> {
         let touched = |index: &usize| {
@@ -57,7 +72,7 @@ pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOu
 /// The outcome of a chunk whose task was lost.
 pub fn unknown(chunk: &Chunk) -> ChunkOutcome {
     let problem = ShortProblem::new(ProblemCode::Internal, "its outcome was lost");
-    ChunkOutcome { results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)), whole: None, stop: None }
+    ChunkOutcome { results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)), whole: None, fault: None, stop: None }
 }
 
 fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
@@ -72,6 +87,7 @@ fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
     ChunkOutcome {
         results: all(chunk, status, Some(&problem.short())),
         stop: stops_the_batch(&problem),
+        fault: Some(problem.clone()),
         whole: (status != ItemStatus::Unconfirmed).then_some(problem),
     }
 }
@@ -94,9 +110,9 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
             listed.entry(EntryKey::new(staff_id, union_id)).or_insert(entry);
         }
     }
-    let known = |key: &EntryKey| chunk.entries.iter().any(|entry| entry.key == *key);
-    let stray =
-        failed.iter().any(|entry| entry.staff_id.is_none() || entry.union_id.is_none()) || !listed.keys().all(known);
+    let sent: HashSet<&EntryKey> = chunk.entries.iter().map(|entry| &entry.key).collect();
+    let stray = failed.iter().any(|entry| entry.staff_id.is_none() || entry.union_id.is_none())
+        || !listed.keys().all(|key| sent.contains(key));
     let doubt = match refusal {
         Some(error) => Some(Problem::from(error).short()),
         None if stray => Some(ShortProblem::new(
@@ -114,8 +130,9 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
         };
         results.extend(entry.items.iter().map(|index| ItemResult { index: *index, status, problem: problem.clone() }));
     }
-    let stop = refusal.and_then(|error| stops_the_batch(&Problem::from(error)));
-    ChunkOutcome { results, whole: None, stop }
+    let fault = refusal.map(Problem::from);
+    let stop = fault.as_ref().and_then(stops_the_batch);
+    ChunkOutcome { results, whole: None, fault, stop }
 }
 
 /// Refused credentials will be refused again.

@@ -24,6 +24,8 @@ pub use slots::StreamLimits;
 
 /// Warnings that the end of a stream lists.
 const MAX_WARNINGS: usize = 1_000;
+/// Pages in a row without a new row that a walk puts up with.
+const MAX_BARREN_PAGES: u32 = 20;
 
 /// Begins walks.
 #[derive(Clone)]
@@ -73,6 +75,8 @@ impl Walks {
             count: 0,
             warnings: Vec::new(),
             warnings_omitted: false,
+            count_before: 0,
+            barren_pages: 0,
             ended: false,
             _slot: slot,
         };
@@ -94,6 +98,10 @@ pub struct Walk {
     count: u64,
     warnings: Vec<Warning>,
     warnings_omitted: bool,
+    /// Rows given out before the page in hand.
+    count_before: u64,
+    /// Pages since the last one that brought a new row.
+    barren_pages: u32,
     ended: bool,
     _slot: Slot,
 }
@@ -138,6 +146,9 @@ impl Walk {
                 read = page => read,
                 () = self.closing.cancelled() => continue,
             };
+            if self.goes_round() {
+                return Some(self.broken(&goes_round()));
+            }
             let lost = || Problem::new(ProblemCode::Internal, "reading the next page was lost");
             match read.unwrap_or_else(|_panic| Err(lost())) {
                 Ok(page) => self.take(state, page),
@@ -184,6 +195,13 @@ impl Walk {
         self.state = WalkState { total, ..state };
     }
 
+    /// Whether page after page has brought nothing new: a source whose cursors go round would be walked for ever.
+    fn goes_round(&mut self) -> bool {
+        self.barren_pages = if self.count == self.count_before { self.barren_pages + 1 } else { 0 };
+        self.count_before = self.count;
+        self.barren_pages >= MAX_BARREN_PAGES
+    }
+
     fn warn(&mut self, warning: Warning) {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(warning);
@@ -211,6 +229,11 @@ impl Walk {
         let resume_cursor = self.cursors.seal(self.state.clone(), &self.reader.open.binding(), now());
         Step::Broken { error: problem.short(), resume_cursor }
     }
+}
+
+fn goes_round() -> Problem {
+    let detail = format!("{MAX_BARREN_PAGES} pages in a row brought nothing new");
+    Problem::new(ProblemCode::SourceBadPayload, detail)
 }
 
 fn stopping() -> Problem {

@@ -42,11 +42,11 @@ impl Default for RawRetry {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawBreaker {
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     window: Duration,
     failure_percent: u32,
     min_calls: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     open_for: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Default for RawBreaker {
 #[serde(deny_unknown_fields)]
 struct RawQuota {
     requests: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::clock::duration")]
     window: Duration,
 }
 

@@ -134,7 +134,10 @@ impl Guard {
         pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
         let outcome = error.map_or("ok", |error| error.code().as_str());
         telemetry::metrics::call(self.source.as_str(), operation.as_str(), outcome, started.elapsed());
-        self.note(error);
+        // What the caller's own deadline ended says nothing about the source.
+        if error.is_none_or(UpstreamError::tells_of_the_source) {
+            self.note(error);
+        }
         result
     }
 

@@ -166,7 +166,11 @@ impl ListCustomers for Juzibot {
         let total = envelope.total().map_err(unreadable)?;
         let next = next_page(current, u64::from(request.page_size), rows.len() as u64, total);
         let convert = |(row, raw)| convert::customer(&self.opener.name, row, raw);
-        Ok(ListPage { rows: rows.into_iter().zip(raw).map(convert).collect(), next: next.map(Position::Page), total })
+        // An empty page ends a walk whatever the total promises; that it promised more is not kept back.
+        let seen_before = current.saturating_sub(1).saturating_mul(u64::from(request.page_size));
+        let ended_early = rows.is_empty() && total.is_some_and(|total| total > seen_before);
+        let rows = rows.into_iter().zip(raw).map(convert).collect();
+        Ok(ListPage { rows, next: next.map(Position::Page), total, ended_early })
     }
 }
 

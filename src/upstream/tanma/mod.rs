@@ -176,7 +176,12 @@ impl ListCustomers for Tanma {
         }
         raw.resize(page.list.len(), None);
         let convert = |(row, raw)| convert::list_row(&self.opener.name, row, raw);
-        Ok(ListPage { rows: page.list.into_iter().zip(raw).map(convert).collect(), next, total: None })
+        Ok(ListPage {
+            rows: page.list.into_iter().zip(raw).map(convert).collect(),
+            next,
+            total: None,
+            ended_early: false,
+        })
     }
 }
 
