@@ -84,3 +84,34 @@ impl QuotaHandle {
         Problem::new(ProblemCode::RateLimited, "the caller's quota is spent").with_retry_after(wait)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::CallerId;
+    use crate::store::quota::QuotaConfig;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_obeys_retry_after_gets_its_batch_through() {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        let config = QuotaConfig { requests: number(60), window: Duration::from_mins(1), burst: number(10) };
+        let quotas = Arc::new(Quotas::new(config, []));
+        let id = CallerId { issuer: "i".into(), subject: "s".into() };
+        let caller = Arc::new(Caller { id, scopes: BTreeSet::new(), sources: Vec::new() });
+        let batch = || match QuotaHandle::open(quotas.clone(), caller.clone()) {
+            Err(charge) => charge.wait,
+            Ok(quota) => quota.charge_in_all(20).err().and_then(|problem| problem.retry_after),
+        };
+        assert_eq!(batch(), None, "the burst takes it");
+        for asked in 1..=3 {
+            let Some(wait) = batch() else { return assert!(asked > 1) };
+            // As the header has it: whole seconds, rounded up.
+            tokio::time::advance(Duration::from_secs(crate::error::ceil_seconds(wait))).await;
+        }
+        panic!("refused again though it waited as it was told to");
+    }
+}

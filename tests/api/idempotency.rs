@@ -144,3 +144,25 @@ async fn a_full_store_refuses_new_keys() {
     assert_eq!(post(&gateway, PATH, "key-10000000", &note).await.header("idempotent-replayed"), "true");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_stopping_gateway_waits_for_a_write_whose_caller_has_left() {
+    let gateway = Arc::new(Gateway::start().await);
+    let state = gateway.sandbox.state().clone();
+    let note = body(&gateway, "kept");
+    let slow = Duration::from_millis(600);
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, delay)]).await.unwrap();
+    let asked = tokio::spawn({
+        let (gateway, note) = (gateway.clone(), note.clone());
+        async move { post(&gateway, PATH, "key-00000006", &note).await }
+    });
+    while state.calls_to(Endpoint::JuzibotAddFollow) == 0 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    assert!(asked.await.is_err());
+    let gateway = Arc::into_inner(gateway).expect("nobody else holds it");
+    gateway.stop().await;
+    assert_eq!(state.applied_follow_ups().len(), 1);
+}

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use reqwest::Method;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 use scrm_gateway::sandbox::{self, Endpoint, Source};
-use serde_json::Value;
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{Gateway, GatewayOptions, Reply};
 
@@ -85,17 +87,14 @@ async fn rows_that_drift_repeats_are_sent_once_and_the_end_warns() {
     let before: HashSet<String> =
         ids(&lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await)).into_iter().collect();
     // A page is answered as the one before it: what a shift of a whole page looks like.
-    state
-        .set_faults(vec![
-            Rule::new(Endpoint::JuzibotList, Effect::DuplicatePage).after(1),
-            Rule::new(Endpoint::JuzibotList, Effect::WrongTotal(40)).after(1),
-        ])
-        .await
-        .unwrap();
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotList, Effect::DuplicatePage).after(1)]).await.unwrap();
     let repeated = lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await);
     let sent = ids(&repeated);
     assert_eq!(sent.iter().collect::<HashSet<_>>().len(), sent.len(), "no row twice");
     assert!(sent.iter().all(|id| before.contains(id)));
+    let end = &repeated.last().unwrap()["end"];
+    assert_eq!(end["count"], sent.len());
+    assert_eq!(end["warnings"][0]["code"], "drift", "{end}");
     gateway.stop().await;
 }
 
@@ -181,4 +180,29 @@ async fn a_stream_that_the_end_of_draining_cuts_says_so_and_where_to_go_on() {
     assert_eq!(last["error"]["code"], "overloaded");
     assert!(last["resume_cursor"].is_string());
     assert_eq!(body.lines().count(), 2001, "what was read is given out");
+}
+
+#[tokio::test]
+async fn a_list_that_ends_before_its_own_total_says_so() {
+    let gateway = Gateway::start().await;
+    let wrong = Rule::new(Endpoint::JuzibotList, Effect::WrongTotal(5000));
+    gateway.sandbox.state().set_faults(vec![wrong]).await.unwrap();
+    let lines = lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await);
+    let warning = &lines.last().unwrap()["end"]["warnings"][0];
+    assert_eq!(warning["code"], "drift", "{warning}");
+    assert!(warning["detail"].as_str().unwrap().contains("before the source's own total"), "{warning}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_walk_that_goes_round_ends() {
+    let source = MockServer::start().await;
+    let page = json!({"errcode": 0, "data": [{"externalUserId": "wm1", "name": "n"}], "total": 1_000_000_000});
+    Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(page)).mount(&source).await;
+    let gateway = Gateway::with(GatewayOptions { juzibot_url: Some(source.uri()), ..GatewayOptions::default() }).await;
+    let lines = lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await);
+    assert_eq!(ids(&lines), ["wm1"]);
+    assert_eq!(lines.last().unwrap()["error"]["code"], "source_bad_payload");
+    assert!(source.received_requests().await.unwrap().len() < 30);
+    gateway.stop().await;
 }

@@ -75,6 +75,7 @@ impl Walks {
             count: 0,
             warnings: Vec::new(),
             warnings_omitted: false,
+            whole: query.cursor.is_none(),
             count_before: 0,
             barren_pages: 0,
             ended: false,
@@ -98,6 +99,8 @@ pub struct Walk {
     count: u64,
     warnings: Vec<Warning>,
     warnings_omitted: bool,
+    /// Whether the walk began at the beginning.
+    whole: bool,
     /// Rows given out before the page in hand.
     count_before: u64,
     /// Pages since the last one that brought a new row.
@@ -212,6 +215,15 @@ impl Walk {
 
     fn end(&mut self) -> Step {
         self.ended = true;
+        let drifted = self.warnings.iter().any(|warning| warning.code == WarningCode::Drift);
+        if let Some(total) = self.state.total.filter(|total| self.whole && self.count < *total && !drifted) {
+            self.warn(Warning {
+                code: WarningCode::Drift,
+                source: self.reader.open.source.clone(),
+                pointer: None,
+                detail: format!("{} of the {total} customers that the source counts were found", self.count),
+            });
+        }
         let mut warnings = std::mem::take(&mut self.warnings);
         if self.warnings_omitted {
             warnings.push(Warning {

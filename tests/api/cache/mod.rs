@@ -1,6 +1,7 @@
 //! Contract §6: the cache of details.
 
 mod stale;
+mod writes;
 
 use std::time::Duration;
 
