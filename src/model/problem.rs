@@ -115,7 +115,7 @@ pub struct Fault {
     #[schema(required)]
     pub parameter: Option<String>,
     /// What is wrong, in a word: `missing`, `unknown`, `duplicate`, `wrong_type`, `too_long`, `too_many`, `empty`,
-    /// `out_of_range`, `malformed`, `not_visible`.
+    /// `out_of_range`, `malformed`, `expired`, `not_visible`.
     #[schema(value_type = String)]
     pub code: &'static str,
     pub detail: String,

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::model::{CallerId, Problem, ProblemCode, SourceName};
+use crate::model::{CallerId, Fault, Problem, ProblemCode, SourceName};
 use crate::upstream::Position;
 
 const VERSION: u8 = 1;
@@ -116,10 +116,10 @@ impl Cursors {
     /// `cursor_invalid` for everything that [`Self::seal`] did not make for this binding within its lifetime.
     pub fn open(&self, cursor: &str, binding: &Binding<'_>, now: Timestamp) -> Result<WalkState, Problem> {
         let sealed = self.unseal(cursor, binding).ok_or_else(|| {
-            invalid("it was not made by this service, or for another caller, source, staff_id or include")
+            invalid("malformed", "it was not made by this service, or for another caller, source, staff_id or include")
         })?;
         if now.as_second() >= sealed.expires {
-            return Err(invalid("it has expired; start the walk anew"));
+            return Err(invalid("expired", "it has expired; start the walk anew"));
         }
         Ok(sealed.state)
     }
@@ -149,8 +149,8 @@ fn key(secret: &[u8]) -> Result<XChaCha20Poly1305, ShortSecret> {
     Ok(XChaCha20Poly1305::new(&key.into()))
 }
 
-fn invalid(why: &str) -> Problem {
-    Problem::new(ProblemCode::CursorInvalid, format!("cursor: {why}"))
+fn invalid(code: &'static str, why: &str) -> Problem {
+    Problem::faults(ProblemCode::CursorInvalid, vec![Fault::parameter("cursor", code, why)])
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ async fn what_is_no_cursor_of_ours_is_refused() {
         let reply = gateway.get(&format!("/v1/customers?{LIST}&cursor={text}")).await;
         let problem = reply.problem(400, "cursor_invalid");
         assert_eq!(problem["retryable"], false, "{text}");
+        assert_eq!(problem["errors"][0]["parameter"], "cursor", "{text}");
     }
     gateway.get(&format!("/v1/customers?{LIST}&cursor={cursor}")).await.ok();
     gateway.stop().await;
@@ -99,8 +100,9 @@ async fn a_cursor_that_has_expired_says_so() {
     let gateway = Gateway::with(options).await;
     let cursor = cursor_of(&gateway).await;
     let reply = gateway.get(&format!("/v1/customers?{LIST}&cursor={cursor}")).await;
-    let detail = reply.problem(400, "cursor_invalid")["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("expired"), "{detail}");
+    let problem = reply.problem(400, "cursor_invalid");
+    assert!(problem["detail"].as_str().unwrap().contains("expired"), "{problem}");
+    assert_eq!(problem["errors"][0]["code"], "expired");
     gateway.stop().await;
 }
 
