@@ -135,7 +135,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if pointer.len() > MAX_POINTER_BYTES {
                 return Err(A::Error::custom("a key is too long"));
             }
-            if values.contains_key(&key) {
+            if values.contains_key(&key) && self.duplicates.len() < MAX_DUPLICATES {
                 self.duplicates.push(pointer.clone());
             }
             let value = object.next_value_seed(Node { pointer, duplicates: self.duplicates })?;
@@ -145,6 +145,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
+/// Repeated keys that are told at most; there is room for millions of them in a body.
+const MAX_DUPLICATES: usize = 1_000;
 /// Bounds what a fault can echo; no body of this service needs a tenth of it.
 const MAX_POINTER_BYTES: usize = 256;
 

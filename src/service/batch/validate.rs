@@ -11,6 +11,9 @@ use crate::model::{
 
 /// The longest id, in characters.
 const MAX_ID_CHARS: usize = 128;
+/// Faults that are told at most: more than a batch of the largest size has where it is wrong in each of its fields. Only keys
+/// that are unknown or repeated could be more, and an answer is not to be many times as large as what caused it.
+const MAX_FAULTS: usize = 10 * MAX_BATCH_ITEMS;
 
 /// # Errors
 /// `validation_failed` with all faults.
@@ -66,11 +69,13 @@ struct Reader {
 impl Reader {
     fn new(duplicates: Vec<String>) -> Self {
         let duplicate = |pointer| Fault::at(pointer, "duplicate", "is there more than once");
-        Self { faults: duplicates.into_iter().map(duplicate).collect() }
+        Self { faults: duplicates.into_iter().take(MAX_FAULTS).map(duplicate).collect() }
     }
 
     fn fault(&mut self, pointer: String, code: &'static str, detail: impl Into<String>) {
-        self.faults.push(Fault::at(pointer, code, detail));
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault::at(pointer, code, detail));
+        }
     }
 
     fn finish<T>(self, items: Vec<T>) -> Result<Vec<T>, Problem> {

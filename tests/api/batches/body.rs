@@ -149,6 +149,21 @@ async fn keys_that_are_there_twice_are_told_by_their_place() {
 }
 
 #[tokio::test]
+async fn keys_that_are_there_a_million_times_do_not_make_an_answer_of_a_million_faults() {
+    let gateway = gateway().await;
+    let unknown: String = (0..200_000).map(|n| format!("\"k{n}\": 1, ")).collect();
+    for (filler, least) in [("\"a\": 1, ".repeat(1_000_000), 1_000), (unknown, 10_000)] {
+        let text = format!("{{{filler}\"items\": []}}");
+        let reply = post_text(&gateway, "/v1/remarks", &text).await;
+        let told = reply.problem(422, "validation_failed")["errors"].as_array().unwrap().len();
+        assert!((least..=10_000).contains(&told), "{told}");
+        assert!(reply.body.len() < text.len(), "{} of {}", reply.body.len(), text.len());
+    }
+    nothing_was_sent(&gateway);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_holds_one_to_a_thousand_items() {
     let gateway = gateway().await;
     for path in ["/v1/remarks", "/v1/follow-ups"] {
