@@ -23,6 +23,7 @@ RUN mkdir src \
 # Cargo compares times, and the sources may be older than the empty program: without `touch` that one would be shipped.
 # The empty program prints nothing, so the last line would find it.
 COPY src src
+COPY openapi/examples openapi/examples
 RUN touch src/main.rs src/lib.rs \
     && cargo build --profile dist --locked --no-default-features --bin scrm-gateway \
     && test -n "$(target/dist/scrm-gateway --version)"

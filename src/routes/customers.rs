@@ -21,7 +21,7 @@ use super::negotiation::ListForm;
 #[expect(dead_code, reason = "describes the parameters to the document; ListQuery holds their values")]
 pub struct ListParams {
     /// The source to list; required where more than one visible source lists.
-    #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
+    #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$", example = "juzibot")]
     source: Option<String>,
     /// Only the customers of this staff member; some sources cannot list without it.
     #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -116,14 +116,18 @@ pub struct DetailParamsDoc {
     on_partial: Option<OnPartialDoc>,
 }
 
-/// The header, for the document.
+/// The headers, for the document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes the header to the document")]
-pub struct ConditionHeader {
-    /// The `ETag` of the answer that the caller has.
+#[expect(dead_code, reason = "describes the headers to the document")]
+pub struct CacheHeaders {
+    /// The `ETag` of the answer that the caller has: where it still holds, a 304 says so. What cannot be read is passed
+    /// over.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
+    /// `no-cache` asks the sources anew; all else is passed over.
+    #[param(rename = "Cache-Control", required = false)]
+    cache_control: Option<String>,
 }
 
 /// Which of a customer's ids is meant.
@@ -179,9 +183,9 @@ impl QueryParams for DetailParams {
     params(
         ("id" = String, Path, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
          description = "The customer's external_user_id, or with `id_type=union_id` its union_id.",
-         example = "wmfvEMCAAAPHR9XslvYqTFgCJTULiZgg"),
+         example = "wmlDCclTY2XgOCTbIwxyjejlhLnjd5uX"),
         DetailParamsDoc,
-        ConditionHeader,
+        CacheHeaders,
     ),
     responses(
         (status = 200, description = "The customer.", body = CustomerAnswer),

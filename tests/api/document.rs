@@ -43,6 +43,14 @@ fn walk(value: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
+/// What a reference leads to; anything else is itself.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
 fn is_said(text: &Value) -> bool {
     text.as_str().is_some_and(|text| !text.trim().is_empty())
 }
@@ -90,7 +98,9 @@ fn every_operation_parameter_and_response_is_described() {
         for (status, response) in responses {
             assert!(is_said(&response["description"]), "{name}: {status} has no description");
             for (header, said) in response["headers"].as_object().into_iter().flatten() {
+                let said = resolved(&document, said);
                 assert!(is_said(&said["description"]), "{name}: {status}: {header} has no description");
+                assert!(!said["example"].is_null(), "{name}: {status}: {header} has no example");
             }
         }
     }
@@ -146,6 +156,19 @@ fn every_refusal_is_a_problem() {
                 content["application/problem+json"]["schema"]["$ref"], "#/components/schemas/Problem",
                 "{method} {path}: {status}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_success_and_every_body_has_an_example() {
+    let document = document();
+    for (method, path, operation) in operations(&document) {
+        let bodies = [("the request", &operation["requestBody"]), ("the answer", &operation["responses"]["200"])];
+        for (of, body) in bodies.into_iter().filter(|(_, body)| !body.is_null()) {
+            for (media_type, content) in body["content"].as_object().unwrap() {
+                assert!(!content["example"].is_null(), "{method} {path}: {of}, as {media_type}, has no example");
+            }
         }
     }
 }

@@ -4,12 +4,14 @@
 #![cfg(test)]
 
 mod about;
+mod answered_headers;
 mod auth;
 mod batches;
 mod cache;
 mod cli;
 mod customers;
 mod document;
+mod examples;
 mod headers;
 mod idempotency;
 mod juzibot;

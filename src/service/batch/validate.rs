@@ -11,8 +11,8 @@ use crate::model::{
 
 /// The longest id, in characters.
 const MAX_ID_CHARS: usize = 128;
-/// Faults that are told at most: more than a batch of the largest size has where it is wrong in each of its fields. Only keys
-/// that are unknown or repeated could be more, and an answer is not to be many times as large as what caused it.
+/// Faults that are told at most: more than a batch of the largest size has where it is wrong in each of its fields. Only
+/// keys that are unknown or repeated could be more, and an answer is not to be many times as large as its cause.
 const MAX_FAULTS: usize = 10 * MAX_BATCH_ITEMS;
 
 /// # Errors
