@@ -6,6 +6,7 @@
 mod about;
 mod answered_headers;
 mod auth;
+mod bad_input;
 mod batches;
 mod cache;
 mod cli;

@@ -1,0 +1,106 @@
+//! Requests written byte by byte: what a well-behaved client would not send.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Gateway, Token};
+
+/// Longer than the service takes for anything that these tests ask.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request as bytes; the rest of its head is a usual one.
+#[derive(Debug, Clone)]
+pub struct WireRequest {
+    pub method: &'static str,
+    /// What stands between method and version.
+    pub target: Vec<u8>,
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    pub body: Option<Vec<u8>>,
+}
+
+/// An answer; nothing where the connection was closed without one.
+#[derive(Debug)]
+pub struct WireReply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl WireRequest {
+    pub fn get(target: impl Into<Vec<u8>>) -> Self {
+        Self { method: "GET", target: target.into(), headers: Vec::new(), body: None }
+    }
+
+    pub fn post(target: impl Into<Vec<u8>>, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type", b"application/json".to_vec())];
+        Self { method: "POST", target: target.into(), headers, body: Some(body.into()) }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn bytes(&self, host: &str) -> Vec<u8> {
+        let token = Token::default().bearer();
+        let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
+        let mut add = |name: &str, value: &[u8]| {
+            bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        };
+        add("host", host.as_bytes());
+        add("connection", b"close");
+        add("authorization", token.as_bytes());
+        self.headers.iter().for_each(|(name, value)| add(name, value));
+        if let Some(body) = &self.body {
+            add("content-length", body.len().to_string().as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        bytes
+    }
+
+    /// What the gateway answers; `None` where it closes the connection and says nothing. It never just waits.
+    pub async fn send(&self, gateway: &Gateway) -> Option<WireReply> {
+        let address: SocketAddr = gateway.url.trim_start_matches("http://").parse().unwrap();
+        let bytes = self.bytes(&address.to_string());
+        let exchange = async {
+            let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
+            let write = async {
+                // It may refuse before it has read all; then it reads no more.
+                let _refused = to.write_all(&bytes).await;
+                to
+            };
+            let read = async {
+                let mut answer = Vec::new();
+                // A reset after the answer takes nothing from what was read.
+                while let Ok(1..) = from.read_buf(&mut answer).await {}
+                answer
+            };
+            let (_open_until_read, answer) = tokio::join!(write, read);
+            answer
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no end to: {}", String::from_utf8_lossy(&self.target)));
+        (!answer.is_empty()).then(|| WireReply::parse(answer))
+    }
+}
+
+impl WireReply {
+    fn parse(answer: Vec<u8>) -> Self {
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("cut short: {answer}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// The body of a problem.
+    #[track_caller]
+    pub fn problem(&self) -> Value {
+        assert!(self.head.contains("\r\ncontent-type: application/problem+json"), "{}\n{}", self.head, self.body);
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
