@@ -208,6 +208,24 @@ async fn every_operation_of_the_document_has_a_route() {
 }
 
 #[tokio::test]
+async fn the_page_has_our_name_and_what_it_lacks_is_a_problem() {
+    let gateway = Gateway::start().await;
+    let nobody = [("authorization", "")];
+    // A redirect that holds behind a prefix too is followed by the client.
+    for path in ["/docs", "/docs/", "/docs/index.html"] {
+        let page = gateway.get_with(path, &nobody).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.header("content-type"), "text/html", "{path}");
+        assert!(page.body.contains("<title>scrm-gateway</title>"), "{path}: {}", page.body);
+    }
+    assert_eq!(gateway.get_with("/docs/swagger-ui.css", &nobody).await.header("content-type"), "text/css");
+    for path in ["/docs/nothing", "/docs/../Cargo.toml", "/docs/%2e%2e/x"] {
+        gateway.get_with(path, &nobody).await.problem(404, "not_found");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn the_service_serves_the_document() {
     let gateway = Gateway::start().await;
     let reply = gateway.send(Method::GET, "/openapi.json", &[("authorization", "")], None).await;

@@ -77,6 +77,7 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
   await t.test('the page shows the operations in their groups, and the schemas', async () => {
     await page.goto(demo.docs.replace(/\/$/, ''));
     assert.equal(page.url(), demo.docs);
+    assert.equal(await page.title(), 'scrm-gateway');
     await page.getByRole('heading', { name: /^scrm-gateway/ }).waitFor();
     await page.locator('#operations-customers-getCustomer').waitFor();
     await page.locator('#operations-writes-setRemarks').waitFor();
@@ -102,7 +103,8 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
     const open = operation.getByRole('button', { name: 'Execute' });
     await closed.or(open).first().waitFor();
     if (await closed.isVisible()) await closed.click();
-    await operation.locator('tr[data-param-name="id"] input').fill(demo.customerId);
+    // The document's example is the customer whom the demo knows: nothing has to be typed.
+    assert.equal(await operation.locator('tr[data-param-name="id"] input').inputValue(), demo.customerId);
     await open.click();
     const answer = operation.locator('.live-responses-table .response');
     await answer.waitFor();
@@ -111,6 +113,21 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
     assert.equal(body.data.external_user_id, demo.customerId);
     assert.ok(body.data.name);
     assert.deepEqual(body.meta.sources.map((source) => source.status), ['ok', 'ok']);
+  });
+
+  await t.test('a list and two batches need no typing either', async () => {
+    for (const [id, status] of [['customers-listCustomers', '200'], ['writes-setRemarks', '200'], ['writes-addFollowUps', '200']]) {
+      const operation = page.locator(`#operations-${id}`);
+      await operation.locator('.opblock-summary-control').click();
+      const closed = operation.getByRole('button', { name: 'Try it out' });
+      const open = operation.getByRole('button', { name: 'Execute' });
+      await closed.or(open).first().waitFor();
+      if (await closed.isVisible()) await closed.click();
+      await open.click();
+      const answer = operation.locator('.live-responses-table .response');
+      await answer.waitFor();
+      assert.equal((await answer.locator('.response-col_status').innerText()).trim(), status, id);
+    }
   });
 
   await t.test('nothing was asked of another origin, and nothing went wrong', () => {
