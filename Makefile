@@ -31,9 +31,10 @@ openapi: ## Write openapi/openapi.json and its examples anew
 	cargo run --locked --quiet -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 
-spec: system binary ## Lint the OpenAPI document, and hold the running service against it
+spec: system binary ## Lint the OpenAPI document, compile a client of it, and hold the service against it
 	tests/tools/install.sh node tests/spec
 	tests/spec/lint.sh
+	tests/client/run.sh
 	folder=$$(tests/tools/install.sh venv tests/spec/requirements.txt); node tests/spec/schemathesis.mjs "$$folder"
 
 binary:
