@@ -18,4 +18,5 @@ pub mod sandbox;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+mod trace;
 pub mod upstream;

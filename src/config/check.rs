@@ -209,12 +209,16 @@ impl Checker<'_> {
         parsed.ok_or_else(|| self.fault("cors.origins", "expected origins, such as \"https://app.example\""))
     }
 
-    pub(super) fn client(&self, raw: &raw::Outbound) -> Result<ClientConfig, ConfigError> {
+    pub(super) fn client(&self, raw: &raw::Outbound, telemetry: &raw::Telemetry) -> Result<ClientConfig, ConfigError> {
         let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let proxy = text(&raw.proxy).map(|proxy| {
             Url::parse(&proxy)
                 .map_err(|_| self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""))
         });
-        Ok(ClientConfig { proxy: proxy.transpose()?, ca_file: text(&raw.ca_file).map(PathBuf::from) })
+        Ok(ClientConfig {
+            proxy: proxy.transpose()?,
+            ca_file: text(&raw.ca_file).map(PathBuf::from),
+            propagate_trace: telemetry.propagate_to_sources,
+        })
     }
 }

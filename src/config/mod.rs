@@ -213,7 +213,7 @@ impl Config {
                 stale_if_error: raw.cache.stale_if_error,
                 not_found: raw.cache.not_found,
             },
-            client: checker.client(&raw.outbound)?,
+            client: checker.client(&raw.outbound, &raw.telemetry)?,
             log: Log { level: raw.log.level, json: raw.log.format == raw::LogFormat::Json },
             docs_enabled: raw.docs.enabled,
             cors_origins: checker.origins(&raw.cors.origins)?,

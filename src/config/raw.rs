@@ -32,6 +32,7 @@ pub struct Raw {
     pub cache: Cache,
     pub outbound: Outbound,
     pub log: Log,
+    pub telemetry: Telemetry,
     pub docs: Docs,
     pub cors: Cors,
     /// Read by the sources themselves.
@@ -238,6 +239,13 @@ impl Default for Log {
 pub enum LogFormat {
     Json,
     Text,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// Ids of our traces are nobody's business outside, unless asked for.
+    pub propagate_to_sources: bool,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

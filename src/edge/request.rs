@@ -8,6 +8,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::trace::{self, TRACEPARENT, TraceParent};
 use crate::{error, telemetry};
 
 /// The header in which a request's id comes and goes.
@@ -26,10 +27,13 @@ pub async fn identify(request: Request, next: Next) -> Response {
     // The template, never the path: a path holds ids, a query may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    let trace = request.headers().get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?));
+    let trace = trace.map(TraceParent::child);
+    let trace_id = trace.map(TraceParent::trace_id);
+    let span = tracing::info_span!("request", request_id = %id, trace_id, %method, %route);
     let mut watch = Watch { span: span.clone(), route, method, started, answered: false };
     async {
-        let response = next.run(request).await;
+        let response = trace::within(trace, next.run(request)).await;
         watch.answered = true;
         let code = error::problem_of(&response).map(|problem| problem.code.as_str());
         let mut response = error::render(response, &id);

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use crate::model::{BatchAnswer, Problem, ProblemCode};
 use crate::service::RequestContext;
 use crate::store::idempotency::{Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore};
+use crate::trace;
 
 use super::cache_policy;
 
@@ -62,7 +63,8 @@ impl Once<'_> {
         let key = IdempotencyKey { caller: self.context.caller.id.clone(), key };
         match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
-                let run = self.writes.spawn(async move { settle(claim, write.await) }.in_current_span());
+                let run =
+                    self.writes.spawn(trace::carried(async move { settle(claim, write.await) }.in_current_span()));
                 run.await.unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
             }
             Begun::Replay(answer) => Ok(replay(answer)),

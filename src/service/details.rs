@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::model::SourcedCustomer;
 use crate::store::details::{DetailKey, DetailStore, KeptDetail};
 use crate::telemetry;
+use crate::trace;
 use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Source, UpstreamError};
 
 use super::failure::log;
@@ -234,7 +235,7 @@ impl Details {
         let landing = Landing { inner: self.0.clone(), key: key.clone() };
         let get = get.clone();
         // The task takes the lock to land, so it cannot land before it is listed.
-        let task = tokio::spawn(async move { landing.load(&get, &request).await });
+        let task = tokio::spawn(trace::carried(async move { landing.load(&get, &request).await }));
         let name = key.source.clone();
         let flight = async move {
             task.await.unwrap_or_else(|_panic| {

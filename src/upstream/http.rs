@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::model::SourceName;
+use crate::trace::{self, TRACEPARENT};
 
 use super::{Deadline, Failure, Settings, UpstreamError};
 
@@ -21,13 +22,15 @@ pub struct ClientConfig {
     pub proxy: Option<url::Url>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Whether sources are told the trace that a call belongs to.
+    pub propagate_trace: bool,
 }
 
 /// The proxy's URL may hold a password.
 impl std::fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let proxy = self.proxy.as_ref().and_then(url::Url::host_str);
-        f.debug_struct("ClientConfig").field("proxy", &proxy).field("ca_file", &self.ca_file).finish()
+        f.debug_struct("ClientConfig").field("proxy", &proxy).field("ca_file", &self.ca_file).finish_non_exhaustive()
     }
 }
 
@@ -75,6 +78,7 @@ pub struct Client {
     write_timeout: Duration,
     max_response: usize,
     slots: Arc<Semaphore>,
+    propagate_trace: bool,
 }
 
 impl Client {
@@ -104,6 +108,7 @@ impl Client {
             write_timeout: settings.write_timeout,
             max_response: settings.max_response,
             slots: Arc::new(Semaphore::new(settings.max_in_flight)),
+            propagate_trace: shared.propagate_trace,
         })
     }
 
@@ -135,7 +140,11 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: Request) -> Result<Reply, UpstreamError> {
+    async fn exchange(&self, mut request: Request) -> Result<Reply, UpstreamError> {
+        let trace = trace::current().filter(|_| self.propagate_trace);
+        if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {
+            request.headers_mut().insert(TRACEPARENT, value);
+        }
         let mut response = self.http.execute(request).await.map_err(|error| self.transport(error))?;
         let status = response.status();
         let retry_after = retry_after(response.headers());

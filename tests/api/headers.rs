@@ -3,6 +3,10 @@
 use scrm_gateway::sandbox::Source;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
 use crate::support::{Gateway, GatewayOptions};
 
 fn featured(gateway: &Gateway) -> String {
@@ -99,4 +103,36 @@ async fn pages_of_named_origins_may_call_and_no_others() {
     let answer = plain.get_with("/v1/me", &[("origin", "https://app.example")]).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
     plain.stop().await;
+}
+
+#[tokio::test]
+async fn a_trace_is_continued_to_sources_only_where_that_is_configured() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (propagate, told) in [(true, true), (false, false)] {
+        let source = MockServer::start().await;
+        let found = json!({"errcode": 0, "data": {"externalUserId": "wm1", "name": "n"}});
+        Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(found)).mount(&source).await;
+        let gateway = Gateway::with(GatewayOptions {
+            juzibot_url: Some(source.uri()),
+            extra: format!("[telemetry]\npropagate_to_sources = {propagate}"),
+            ..GatewayOptions::default()
+        })
+        .await;
+        let path = "/v1/customers/wm1?source=juzibot";
+        gateway.get_with(path, &[("traceparent", TRACE)]).await.ok();
+        // One that is not valid is passed over.
+        gateway.get_with("/v1/customers/wm2?source=juzibot", &[("traceparent", "00-no-trace")]).await.ok();
+        let sent = source.received_requests().await.unwrap();
+        let traces: Vec<_> = sent.iter().map(|request| request.headers.get("traceparent").cloned()).collect();
+        assert_eq!(traces[1], None);
+        match &traces[0] {
+            Some(trace) if told => {
+                let trace = trace.to_str().unwrap();
+                assert_eq!(trace[..36], TRACE[..36], "the same trace");
+                assert_ne!(trace, TRACE, "a hop of its own");
+            }
+            other => assert!(other.is_none() && !told, "{other:?}"),
+        }
+        gateway.stop().await;
+    }
 }

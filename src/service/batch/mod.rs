@@ -19,6 +19,7 @@ use crate::model::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, ItemResult, ItemStatus, Meta, Operation, Problem, ProblemCode,
     Remark, ShortProblem, SourceReport, SourceStatus,
 };
+use crate::trace;
 use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, SetRemarks, Source, UpstreamError, WriteReply};
 
 use super::details::Details;
@@ -167,7 +168,7 @@ impl Batches {
             outcome.log(&name);
             outcome
         };
-        let task: JoinHandle<ChunkOutcome> = self.writes.spawn(writing.in_current_span());
+        let task: JoinHandle<ChunkOutcome> = self.writes.spawn(trace::carried(writing.in_current_span()));
         async move {
             task.await.unwrap_or_else(|_panic| {
                 let outcome = outcome::unknown(&chunk);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Customer, Problem, ProblemCode, ShortProblem, SourcedCustomer, StreamEnd, Warning, WarningCode};
+use crate::trace;
 use crate::upstream::Deadline;
 
 use super::cursor::{Cursors, WalkState};
@@ -189,7 +190,7 @@ impl Walk {
         self.ahead = page.next.map(|position| {
             let state = WalkState { position, offset: 0, page_size: state.page_size, total };
             let (reader, wanted) = (self.reader.clone(), state.clone());
-            let page = AbortOnDropHandle::new(tokio::spawn(async move { reader.read(&wanted).await }));
+            let page = AbortOnDropHandle::new(tokio::spawn(trace::carried(async move { reader.read(&wanted).await })));
             Ahead { state, page }
         });
         self.rows = page.rows.into_iter();
