@@ -143,6 +143,11 @@ pub(super) fn add_to_request(operation: &mut Operation) {
         "X-Request-Id",
         "The caller's own id of the request: up to 128 visible ASCII characters, else one is made.",
     ));
+    taken.push(header(
+        "traceparent",
+        "The caller's trace (W3C Trace Context). It is continued in the log, and told to sources only where that is \
+         configured. What is not valid is passed over.",
+    ));
     operation.parameters.get_or_insert_default().extend(taken.into_iter().map(RefOr::T));
 }
 

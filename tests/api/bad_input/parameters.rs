@@ -161,6 +161,7 @@ const ROWS: &[Row] = &[
     ignored("Prefer", "wait=5", b"wait=soon"),
     ignored("Cache-Control", "no-cache", b";;;="),
     ignored("X-Request-Id", "of-the-caller", b"two words"),
+    ignored("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"00-no-trace"),
 ];
 
 fn row(place: &str, name: &str) -> &'static Row {
