@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint openapi spec binary system
+.PHONY: help run test lint openapi faults spec binary system
 
 # What the tests run is what `cargo test` has built: the features of the tests' own dependencies count among those of the
 # binary's, so that `cargo build` after `cargo test` would build half of everything anew.
@@ -30,6 +30,9 @@ openapi: ## Write openapi/openapi.json and its examples anew
 	RECORD_EXAMPLES=1 cargo test --locked --quiet --test api examples::
 	cargo run --locked --quiet -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
+
+faults: ## Write docs/faults.md anew: what callers see of every fault of the sources
+	SCRM_WRITE_FAULTS=1 cargo test --locked --test api fault_matrix
 
 spec: system binary ## Lint the OpenAPI document, compile a client of it, and hold the service against it
 	tests/tools/install.sh node tests/spec

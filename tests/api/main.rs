@@ -13,6 +13,7 @@ mod cli;
 mod customers;
 mod document;
 mod examples;
+mod fault_matrix;
 mod headers;
 mod idempotency;
 mod juzibot;

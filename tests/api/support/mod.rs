@@ -3,6 +3,7 @@
 mod canary;
 pub mod failures;
 mod gateway;
+pub mod ledger;
 pub mod people;
 mod raw_source;
 mod vendor;

@@ -87,11 +87,15 @@ impl Vendor {
             }
             Self::Tanma => {
                 options.tanma_url = url;
-                let codes = codes.lines().map(|line| format!("\ncodes.{line}"));
-                options.tanma = std::iter::once(keys.to_owned()).chain(codes).collect();
+                options.tanma = format!("{keys}{}", Self::tanma_codes(codes));
             }
         }
         Gateway::with(options).await
+    }
+
+    /// Classes of codes as keys of `[sources.tanma]`, which has no section of its own for them.
+    pub fn tanma_codes(codes: &str) -> String {
+        codes.lines().flat_map(|line| ["\ncodes.", line]).collect()
     }
 }
 

@@ -11,7 +11,7 @@ pub use table::FAILURES;
 /// What a source says when it refuses.
 pub const WORDS: &str = "the source's own words";
 /// Stands in what no caller may see.
-const BODY_TEXT: &str = "BODYTEXT";
+pub const BODY_TEXT: &str = "BODYTEXT";
 /// Beside these a test's gateway has the codes 40001 (credentials) and 40058 (invalid) for JuziBot.
 const CODES: &str = "not_found = [84061]\nrate_limited = [\"45009\"]\nretryable = [50001]";
 const TANMA_CODES: &str = "credentials = [40001]\ninvalid = [\"40058\"]";
@@ -104,11 +104,7 @@ impl Failure {
     }
 
     async fn gateway(&self, vendor: Vendor, source: &RawSource) -> Gateway {
-        let codes = match vendor {
-            Vendor::Juzibot => CODES.to_owned(),
-            Vendor::Tanma => format!("{CODES}\n{TANMA_CODES}"),
-        };
-        vendor.gateway(&source.url, self.keys, &codes).await
+        vendor.gateway(&source.url, self.keys, &codes(vendor)).await
     }
 
     /// The answer is this failure's problem, whole.
@@ -128,6 +124,14 @@ impl Failure {
     pub fn check_upstream(&self, problem: &Value) {
         let expected = self.upstream.map(|code| json!({"code": code, "message": WORDS}));
         assert_eq!(problem["upstream"], json!(expected), "{}", self.name);
+    }
+}
+
+/// One code of every class, a line each, for the section of the source's codes.
+pub fn codes(vendor: Vendor) -> String {
+    match vendor {
+        Vendor::Juzibot => CODES.to_owned(),
+        Vendor::Tanma => format!("{CODES}\n{TANMA_CODES}"),
     }
 }
 
