@@ -5,6 +5,7 @@
 
 mod about;
 mod answered_headers;
+mod accounting;
 mod auth;
 mod bad_input;
 mod batches;
