@@ -112,9 +112,10 @@ fn statuses() -> Vec<Fault> {
 
 fn connections() -> Vec<Fault> {
     vec![
-        Fault::strikes("connection refused", Effect::RefuseConnections),
         Fault::strikes("reset", Effect::Reset { applied: false }),
         Fault::applied("reset, applied", Effect::Reset { applied: true }),
+        // After those: a write on a connection that is kept and just being cut is rightly unconfirmed.
+        Fault::strikes("connection refused", Effect::RefuseConnections),
         Fault::strikes("never answered", Effect::NeverAnswer { applied: false }),
         Fault::applied("never answered, applied", Effect::NeverAnswer { applied: true }),
     ]
