@@ -4,8 +4,8 @@
 #![cfg(test)]
 
 mod about;
-mod answered_headers;
 mod accounting;
+mod answered_headers;
 mod auth;
 mod bad_input;
 mod batches;
