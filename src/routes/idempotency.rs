@@ -13,7 +13,7 @@ use crate::service::RequestContext;
 use crate::store::idempotency::{Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore};
 use crate::trace;
 
-use super::cache_policy;
+use super::{Services, cache_policy};
 
 const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotent-replayed";
@@ -38,17 +38,28 @@ pub struct IdempotencyHeader {
 
 /// A write to be run once.
 pub struct Once<'a> {
-    pub store: &'a IdempotencyStore,
+    store: &'a IdempotencyStore,
     /// What a stopping process waits for.
-    pub writes: &'a TaskTracker,
-    pub context: &'a RequestContext,
-    pub headers: &'a HeaderMap,
-    pub fingerprint: Fingerprint,
+    writes: &'a TaskTracker,
+    context: &'a RequestContext,
+    headers: &'a HeaderMap,
+    fingerprint: Fingerprint,
     /// How many results the answer will hold.
-    pub items: usize,
+    items: usize,
 }
 
-impl Once<'_> {
+impl<'a> Once<'a> {
+    /// `items` is how many results the answer will hold.
+    pub fn new(
+        services: &'a Services,
+        context: &'a RequestContext,
+        headers: &'a HeaderMap,
+        fingerprint: Fingerprint,
+        items: usize,
+    ) -> Self {
+        Self { store: &services.idempotency, writes: &services.batches.writes, context, headers, fingerprint, items }
+    }
+
     /// Runs the write, unless its key says that it ran before. A write with a key runs on when its caller leaves.
     ///
     /// # Errors

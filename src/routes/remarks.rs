@@ -33,14 +33,7 @@ pub async fn set(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let items = validate::remarks(&body.value, body.duplicates)?;
-    let once = Once {
-        store: &services.idempotency,
-        writes: &services.batches.writes,
-        context: &context,
-        headers: &headers,
-        fingerprint: body.fingerprint,
-        items: items.len(),
-    };
+    let once = Once::new(&services, &context, &headers, body.fingerprint, items.len());
     let (batches, caller) = (services.batches.clone(), context.clone());
     once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await }).await
 }
