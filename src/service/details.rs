@@ -4,7 +4,7 @@
 //! wait for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::model::SourcedCustomer;
 use crate::store::details::{DetailKey, DetailStore, KeptDetail};
+use crate::store::lock;
 use crate::telemetry;
 use crate::trace;
 use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Source, UpstreamError};
@@ -309,8 +310,4 @@ fn seconds_left(fresh: Duration, age: Duration) -> i64 {
     let left = i64::try_from(fresh.abs_diff(age) / 1000).unwrap_or(i64::MAX);
     // A second past its freshness is -1, so that what is stale never reads as 0.
     if age < fresh { left } else { -left - 1 }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

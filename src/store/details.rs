@@ -4,13 +4,15 @@
 //! knows the union id alone, drops the customer's records by whichever id they were asked.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::model::{CustomerId, SourceName, SourcedCustomer};
+
+use super::lock;
 
 /// What an entry is found by. Never holds a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -162,11 +164,6 @@ impl Index {
     fn written_since(&self, union_id: Option<&str>, moment: Instant) -> bool {
         union_id.and_then(|union_id| self.written.get(union_id)).is_some_and(|at| *at >= moment)
     }
-}
-
-/// The index is plain data: what a panicking holder left is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn weight(key: &DetailKey, detail: &KeptDetail) -> u32 {
