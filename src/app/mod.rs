@@ -1,5 +1,6 @@
 //! The composition root: configuration → sources → service → router → serve → drain.
 
+mod connection;
 mod serve;
 
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ use crate::upstream::{self, ClientError};
 
 /// What a probe in flight is given when the process ends.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+/// Probes and scrapes at once.
+const ADMIN_CONNECTIONS: usize = 100;
 
 /// What keeps the service from starting.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,7 @@ impl StartError {
 struct App {
     public: Router,
     admin: Router,
+    max_connections: usize,
     edge: Edge,
     idempotency: IdempotencyStore,
     /// Writes under way.
@@ -134,7 +138,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     // The admin port outlives the public one, so that probes see the drain.
     let admin_stop = CancellationToken::new();
     let ending = serve::Ending { stop: admin_stop.clone(), drain: ADMIN_DRAIN, closing: CancellationToken::new() };
-    let admin = tokio::spawn(serve::serve(admin, app.admin, ending));
+    let admin = tokio::spawn(serve::serve(admin, app.admin, ADMIN_CONNECTIONS, ending));
     let readiness = app.readiness.clone();
     let announced = stop.clone();
     let announce = tokio::spawn(async move {
@@ -143,7 +147,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
         Instant::now()
     });
     let ending = serve::Ending { stop, drain, closing: app.closing };
-    serve::serve(public, app.public, ending).await;
+    serve::serve(public, app.public, app.max_connections, ending).await;
     // A write whose caller has left has no connection that the drain would wait for.
     let since = announce.await.unwrap_or_else(|_panic| Instant::now());
     app.writes.close();
@@ -195,6 +199,7 @@ impl App {
         Ok(Self {
             public: edge.enclose(public),
             admin: health::admin(readiness.clone()),
+            max_connections: server.max_connections,
             edge,
             idempotency,
             writes,

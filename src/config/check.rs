@@ -73,8 +73,12 @@ impl Checker<'_> {
             }
         }
         let body_limit = usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX);
-        if raw.max_in_flight == 0 {
-            return Err(self.fault("server.max_in_flight", "expected a number of at least 1"));
+        for (key, number) in
+            [("server.max_in_flight", raw.max_in_flight), ("server.max_connections", raw.max_connections)]
+        {
+            if number == 0 {
+                return Err(self.fault(key, "expected a number of at least 1"));
+            }
         }
         let public_url = raw.public_url.as_deref().map(|text| {
             Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
@@ -92,6 +96,7 @@ impl Checker<'_> {
             body_limit,
             trusted_proxies: raw.trusted_proxies.clone(),
             max_in_flight: raw.max_in_flight,
+            max_connections: raw.max_connections,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
         })
     }

@@ -67,6 +67,8 @@ pub struct Server {
     pub body_limit: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub max_in_flight: usize,
+    /// More wait in the system's queue.
+    pub max_connections: usize,
     pub streams: StreamLimits,
 }
 

@@ -58,6 +58,7 @@ pub struct Server {
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<IpNet>,
     pub max_in_flight: usize,
+    pub max_connections: usize,
     pub max_streams: usize,
     pub max_streams_per_caller: usize,
 }
@@ -76,6 +77,7 @@ impl Default for Server {
             body_limit: ByteSize::mib(8),
             trusted_proxies: Vec::new(),
             max_in_flight: 1024,
+            max_connections: 10_000,
             max_streams: 32,
             max_streams_per_caller: 4,
         }
