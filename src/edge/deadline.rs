@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 
+use crate::routes::BodyDeadline;
 use crate::upstream::Deadline;
 
 /// The server's own bounds.
@@ -21,7 +22,9 @@ pub struct Timeouts {
 pub(super) async fn set(State(timeouts): State<Timeouts>, mut request: Request, next: Next) -> Response {
     let own = if *request.method() == Method::POST { timeouts.batch } else { timeouts.request };
     let allowed = own.min(preferred_wait(request.headers()).unwrap_or(own));
-    request.extensions_mut().insert(Deadline(Instant::now() + allowed));
+    let now = Instant::now();
+    request.extensions_mut().insert(BodyDeadline(now + own));
+    request.extensions_mut().insert(Deadline(now + allowed));
     next.run(request).await
 }
 

@@ -14,6 +14,8 @@ mod negotiation;
 mod remarks;
 mod sources;
 
+pub use extract::BodyDeadline;
+
 use axum::middleware::from_fn;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;

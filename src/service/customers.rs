@@ -13,7 +13,7 @@ use crate::model::{
     CustomerAnswer, CustomerId, Meta, Problem, ProblemCode, ShortProblem, SourceName, SourceReport, SourceStatus,
     SourcedCustomer,
 };
-use crate::upstream::{Failure, GetCustomer, GetRequest, Source, UpstreamError};
+use crate::upstream::{GetCustomer, GetRequest, Source};
 
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
 use super::failure::foremost;
@@ -117,8 +117,7 @@ impl Customers {
             match &part.state {
                 PartState::Asked(request, get) => {
                     part.took = begun.elapsed();
-                    let late = UpstreamError::new(&part.source.name, Failure::TimedOut { sent: true });
-                    part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request, late));
+                    part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request));
                 }
                 PartState::NeedsExternalUserId(_) => {
                     part.state = skipped("it is asked by external_user_id alone, and no source told that");

@@ -17,7 +17,7 @@ use crate::store::details::{DetailKey, DetailStore, KeptDetail};
 use crate::store::lock;
 use crate::telemetry;
 use crate::trace;
-use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Source, UpstreamError};
+use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Phase, Progress, Source, UpstreamError};
 
 use super::failure::log;
 use super::now;
@@ -86,7 +86,13 @@ pub enum Freshness {
 }
 
 type Loaded = Result<(Arc<KeptDetail>, bool), Arc<UpstreamError>>;
-type Flight = Shared<BoxFuture<'static, Loaded>>;
+
+/// A load that any number of callers wait for.
+#[derive(Clone)]
+struct Flight {
+    landed: Shared<BoxFuture<'static, Loaded>>,
+    progress: Progress,
+}
 
 /// The cached way to details. Cheap to clone.
 #[derive(Clone)]
@@ -152,16 +158,13 @@ impl Details {
         kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or(looked)
     }
 
-    /// A kept record, where there is one that may stand in for a source that did not answer.
-    pub fn stand_in_for(
-        &self,
-        source: &Source,
-        get: &Arc<dyn GetCustomer>,
-        request: &GetRequest,
-        error: UpstreamError,
-    ) -> Looked {
-        let error = Arc::new(error);
-        let kept = if request.raw { None } else { self.0.store.get(&key(source, get, request)) };
+    /// For a source that was not waited for any longer: a kept record, where there is one, or its failure.
+    pub fn stand_in_for(&self, source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Looked {
+        let key = key(source, get, request);
+        let flight = lock(&self.0.flights).get(&key).filter(|_| !request.raw).cloned();
+        let phase = flight.map_or(Phase::Answer, |flight| flight.progress.phase());
+        let error = Arc::new(UpstreamError::new(&source.name, Failure::TimedOut { sent: true, phase }));
+        let kept = if request.raw { None } else { self.0.store.get(&key) };
         kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or_else(|| Looked {
             outcome: Outcome::Failed(error),
             cache: CacheNote::default(),
@@ -211,9 +214,9 @@ impl Details {
             tries += 1;
             let (flight, joined) = self.fly(key.clone(), get, request.clone());
             let note = CacheNote { collapsed: joined, ..CacheNote::default() };
-            let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight).await else {
-                let error = UpstreamError::new(&key.source, Failure::TimedOut { sent: true });
-                return failed(Arc::new(error), note);
+            let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight.landed).await else {
+                let failure = Failure::DeadlinePassed { sent: true, phase: flight.progress.phase() };
+                return failed(Arc::new(UpstreamError::new(&key.source, failure)), note);
             };
             let (kept, stored) = match loaded {
                 Ok(loaded) => loaded,
@@ -235,16 +238,18 @@ impl Details {
         }
         let landing = Landing { inner: self.0.clone(), key: key.clone() };
         let get = get.clone();
+        let progress = Progress::default();
+        let noted = progress.clone();
         // The task takes the lock to land, so it cannot land before it is listed.
-        let task = tokio::spawn(trace::carried(async move { landing.load(&get, &request).await }));
+        let task = tokio::spawn(trace::carried(async move { noted.of(landing.load(&get, &request)).await }));
         let name = key.source.clone();
-        let flight = async move {
+        let landed = async move {
             task.await.unwrap_or_else(|_panic| {
                 let failure = Failure::BadPayload("it could not be processed".to_owned());
                 Err(Arc::new(UpstreamError::new(&name, failure)))
             })
         };
-        let flight = flight.boxed().shared();
+        let flight = Flight { landed: landed.boxed().shared(), progress };
         flights.insert(key, flight.clone());
         (flight, false)
     }

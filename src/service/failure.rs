@@ -15,11 +15,13 @@ impl From<&UpstreamError> for Problem {
             Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
             Failure::Unreachable => "it cannot be reached".to_owned(),
             Failure::ConnectionLost => "the connection broke".to_owned(),
-            Failure::TimedOut { .. } => "it did not answer in time".to_owned(),
-            Failure::DeadlinePassed { .. } => "the deadline passed before it answered".to_owned(),
+            Failure::TimedOut { phase, .. } => {
+                format!("it did not answer in time: its time went by {}", phase.as_str())
+            }
+            Failure::DeadlinePassed { phase, .. } => format!("the deadline passed while {}", phase.as_str()),
             Failure::QuotaSpent => "its quota leaves no room before the deadline".to_owned(),
             Failure::CircuitOpen => "it has failed lately and is not asked for now".to_owned(),
-            Failure::Busy => "no slot for a call became free in time".to_owned(),
+            Failure::Busy => "it takes no more calls at once".to_owned(),
         };
         let mut problem = Self::new(error.code(), format!("source {}: {detail}", error.name));
         problem.source = Some(error.name.clone());

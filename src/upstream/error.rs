@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{ProblemCode, SourceName, UpstreamReply};
 
-use super::CodeClass;
+use super::{CodeClass, Phase};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,12 +36,12 @@ pub enum Failure {
     #[error("connection lost")]
     ConnectionLost,
     /// No answer in time; `sent` tells whether the request may have reached the source.
-    #[error("no answer in time")]
-    TimedOut { sent: bool },
+    #[error("no answer in time, {}", phase.as_str())]
+    TimedOut { sent: bool, phase: Phase },
     /// The caller's own deadline passed before the source's time was over.
-    #[error("the deadline passed")]
-    DeadlinePassed { sent: bool },
-    /// All of the source's slots were in use until the deadline; nothing was sent.
+    #[error("the deadline passed, {}", phase.as_str())]
+    DeadlinePassed { sent: bool, phase: Phase },
+    /// All of the source's slots are in use, and the queue behind them is full or does not move; nothing was sent.
     #[error("no free slot")]
     Busy,
     /// The source's quota leaves no room before the deadline; nothing was sent.
@@ -75,9 +75,11 @@ impl UpstreamError {
                 CodeClass::Rejected => ProblemCode::SourceRejected,
             },
             Failure::BadPayload(_) => ProblemCode::SourceBadPayload,
-            Failure::Unreachable | Failure::ConnectionLost | Failure::CircuitOpen => ProblemCode::SourceUnavailable,
+            Failure::Unreachable | Failure::ConnectionLost | Failure::CircuitOpen | Failure::Busy => {
+                ProblemCode::SourceUnavailable
+            }
             Failure::QuotaSpent => ProblemCode::SourceRateLimited,
-            Failure::TimedOut { .. } | Failure::DeadlinePassed { .. } | Failure::Busy => ProblemCode::SourceTimeout,
+            Failure::TimedOut { .. } | Failure::DeadlinePassed { .. } => ProblemCode::SourceTimeout,
         }
     }
 
@@ -89,8 +91,8 @@ impl UpstreamError {
                 | Failure::Busy
                 | Failure::QuotaSpent
                 | Failure::CircuitOpen
-                | Failure::TimedOut { sent: false }
-                | Failure::DeadlinePassed { sent: false }
+                | Failure::TimedOut { sent: false, .. }
+                | Failure::DeadlinePassed { sent: false, .. }
         )
     }
 

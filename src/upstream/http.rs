@@ -1,18 +1,17 @@
-//! The one HTTP client for sources: timeouts, slots, size cap, and errors without a URL in them.
+//! The one HTTP client for sources: timeouts, size cap, and errors without a URL in them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::model::SourceName;
 use crate::trace::{self, TRACEPARENT};
 
+use super::phase::{Connecting, Phase, Progress};
 use super::{Deadline, Failure, Settings, UpstreamError};
 
 /// What all sources share of the way out.
@@ -77,7 +76,6 @@ pub struct Client {
     timeout: Duration,
     write_timeout: Duration,
     max_response: usize,
-    slots: Arc<Semaphore>,
     propagate_trace: bool,
 }
 
@@ -89,6 +87,7 @@ impl Client {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(settings.connect_timeout)
+            .connector_layer(Connecting)
             // Below the usual keep-alive of servers, so that a connection is not taken up as they close it.
             .pool_idle_timeout(Duration::from_secs(20))
             .tcp_nodelay(true)
@@ -107,45 +106,49 @@ impl Client {
             timeout: settings.timeout,
             write_timeout: settings.write_timeout,
             max_response: settings.max_response,
-            slots: Arc::new(Semaphore::new(settings.max_in_flight)),
             propagate_trace: shared.propagate_trace,
         })
     }
 
-    /// Sends one request and reads the answer whole. `request` is made when a slot is free, so that what it carries of
-    /// the time (a signature) is of the moment of sending.
+    /// Sends one request and reads the answer whole. `request` is made here and now, so that what it carries of the time
+    /// (a signature) is of the moment of sending.
     pub async fn send(
         &self,
         effect: Effect,
         deadline: Deadline,
         request: impl FnOnce() -> Request + Send,
     ) -> Result<Reply, UpstreamError> {
-        let slot = tokio::time::timeout_at(deadline.0, self.slots.acquire()).await;
-        let Ok(Ok(_slot)) = slot else {
-            return Err(self.error(Failure::Busy));
-        };
         let allowed = match effect {
             Effect::Read => self.timeout,
             Effect::Write => self.write_timeout,
         };
+        let progress = Progress::current();
+        progress.reached(Phase::Answer);
         let own = Instant::now() + allowed;
         let until = deadline.0.min(own);
         if until <= Instant::now() {
-            return Err(self.error(Failure::DeadlinePassed { sent: false }));
+            return Err(self.error(Failure::DeadlinePassed { sent: false, phase: progress.phase() }));
         }
-        match tokio::time::timeout_at(until, self.exchange(request())).await {
-            Ok(result) => result,
-            Err(_elapsed) if deadline.0 < own => Err(self.error(Failure::DeadlinePassed { sent: true })),
-            Err(_elapsed) => Err(self.error(Failure::TimedOut { sent: true })),
+        let exchange = progress.of(self.exchange(request(), &progress));
+        if let Ok(answered) = tokio::time::timeout_at(until, exchange).await {
+            return answered;
         }
+        let phase = progress.phase();
+        let failure = if deadline.0 < own {
+            Failure::DeadlinePassed { sent: true, phase }
+        } else {
+            Failure::TimedOut { sent: true, phase }
+        };
+        Err(self.error(failure))
     }
 
-    async fn exchange(&self, mut request: Request) -> Result<Reply, UpstreamError> {
+    async fn exchange(&self, mut request: Request, progress: &Progress) -> Result<Reply, UpstreamError> {
         let trace = trace::current().filter(|_| self.propagate_trace);
         if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {
             request.headers_mut().insert(TRACEPARENT, value);
         }
         let mut response = self.http.execute(request).await.map_err(|error| self.transport(error))?;
+        progress.reached(Phase::Body);
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
@@ -177,9 +180,9 @@ impl Client {
     /// The one place where a client error becomes ours: its URL, which holds the token, is taken off.
     fn transport(&self, error: reqwest::Error) -> UpstreamError {
         let failure = match (error.is_connect(), error.is_timeout()) {
-            (true, true) => Failure::TimedOut { sent: false },
+            (true, true) => Failure::TimedOut { sent: false, phase: Phase::Connect },
             (true, false) => Failure::Unreachable,
-            (false, true) => Failure::TimedOut { sent: true },
+            (false, true) => Failure::TimedOut { sent: true, phase: Phase::Answer },
             (false, false) => Failure::ConnectionLost,
         };
         self.error(failure).caused_by(error.without_url())

@@ -13,6 +13,7 @@ mod guard;
 mod http;
 pub mod juzibot;
 mod lenient;
+mod phase;
 mod reading;
 mod redact;
 pub mod tanma;
@@ -33,6 +34,7 @@ pub use codes::{CodeClass, CodeTable};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
 pub use error::{Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
+pub use phase::{Phase, Progress};
 pub use reading::{Unreadable, list, origin, shown_origin, word};
 
 /// Until when an answer is of use. Every wait for a source is cut by it.
@@ -179,7 +181,7 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
-        let guard = Arc::new(Guard::new(config.name.clone(), &settings.resilience));
+        let guard = Arc::new(Guard::new(config.name.clone(), settings.max_in_flight, &settings.resilience));
         Self {
             name: config.name.clone(),
             kind: config.kind.kind(),

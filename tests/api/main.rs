@@ -12,6 +12,7 @@ mod batches;
 mod cache;
 mod cli;
 mod customers;
+mod deadlines;
 mod document;
 mod examples;
 mod fault_matrix;

@@ -7,11 +7,16 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use tokio::time::Instant;
 
 use crate::model::{Problem, ProblemCode};
 use crate::routes::idempotency::fingerprint;
 use crate::store::idempotency::Fingerprint;
-use crate::upstream::Deadline;
+
+/// Until when the body has to be there: the server's bound alone. How long a caller waits for the answer says nothing of how
+/// long it takes to ask, and what was asked has to be known for the answer to be true.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyDeadline(pub Instant);
 
 /// A body that is JSON.
 pub struct JsonBody {
@@ -30,7 +35,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Err(Problem::new(ProblemCode::UnsupportedMediaType, "expected Content-Type: application/json"));
         }
         let uri = request.uri().clone();
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let deadline = request.extensions().get::<BodyDeadline>().copied();
         let reading = Bytes::from_request(request, state);
         let read = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline.0, reading).await,

@@ -72,13 +72,30 @@ impl Breaker {
             *state = State::HalfOpen { trying: false };
         }
         match &mut *state {
-            State::HalfOpen { trying: true } => Err(self.config.open_for.min(Duration::from_secs(1))),
+            State::HalfOpen { trying: true } => Err(self.wait_for_the_probe()),
             State::HalfOpen { trying } => {
                 *trying = true;
                 Ok(Pass { breaker: self.clone(), probe: true, settled: false })
             }
             _ => Ok(Pass { breaker: self.clone(), probe: false, settled: false }),
         }
+    }
+
+    /// Whether a call might pass, without letting one.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub fn closed(&self) -> Result<(), Duration> {
+        match *self.lock() {
+            State::Open { until } if Instant::now() < until => Err(until - Instant::now()),
+            State::HalfOpen { trying: true } => Err(self.wait_for_the_probe()),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long to wait while another call tries.
+    fn wait_for_the_probe(&self) -> Duration {
+        self.config.open_for.min(Duration::from_secs(1))
     }
 
     pub fn state(&self) -> BreakerState {

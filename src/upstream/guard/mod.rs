@@ -2,11 +2,13 @@
 //! acts on outcomes acts on that: breaker, retries, health and numbers.
 
 mod breaker;
+mod bulkhead;
 mod config;
 mod operations;
 mod retry;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use governor::clock::Clock;
 use jiff::Timestamp;
@@ -16,8 +18,10 @@ use crate::clock::{TokioClock, TokioNanos};
 use crate::model::{BreakerState, HealthState, LastError, Operation, SourceHealth, SourceName};
 use crate::telemetry;
 
-use super::{Deadline, Failure, UpstreamError, WriteReply};
+use super::http::Effect;
+use super::{Deadline, Failure, Phase, Progress, UpstreamError, WriteReply};
 use breaker::Breaker;
+use bulkhead::{Bulkhead, PATIENCE, Slot};
 use retry::Retries;
 
 pub(super) use config::{Raw, Resilience};
@@ -35,6 +39,7 @@ pub(super) struct Guard {
     source: SourceName,
     breaker: Arc<Breaker>,
     retries: Retries,
+    bulkhead: Bulkhead,
     /// What the source allows us, where the configuration says so.
     quota: Option<OutboundQuota>,
     seen: Mutex<Seen>,
@@ -49,12 +54,13 @@ struct Seen {
 }
 
 impl Guard {
-    pub(super) fn new(source: SourceName, config: &Resilience) -> Self {
+    pub(super) fn new(source: SourceName, max_in_flight: usize, config: &Resilience) -> Self {
         let quota = config.quota.map(|quota| OutboundQuota::direct_with_clock(quota, TokioClock::default()));
         Self {
             source,
             breaker: Breaker::new(config.breaker),
             retries: Retries::new(config.retry),
+            bulkhead: Bulkhead::new(max_in_flight),
             quota,
             seen: Mutex::default(),
         }
@@ -79,8 +85,8 @@ impl Guard {
         deadline: Deadline,
         call: impl Fn() -> F,
     ) -> Result<T, UpstreamError> {
-        self.try_again(deadline, UpstreamError::may_read_again, || self.once(operation, deadline, &call, |_| None))
-            .await
+        let once = || self.once(Effect::Read, operation, deadline, &call, |_| None);
+        self.try_again(deadline, UpstreamError::may_read_again, once).await
     }
 
     /// A write: tried again only where it is certain that nothing of it reached the source.
@@ -91,8 +97,8 @@ impl Guard {
         call: impl Fn() -> F,
     ) -> Result<WriteReply, UpstreamError> {
         let unreachable = |error: &UpstreamError| error.failure == Failure::Unreachable;
-        self.try_again(deadline, unreachable, || self.once(operation, deadline, &call, |reply| reply.refusal.as_ref()))
-            .await
+        let once = || self.once(Effect::Write, operation, deadline, &call, |reply| reply.refusal.as_ref());
+        self.try_again(deadline, unreachable, once).await
     }
 
     async fn try_again<T, F: Future<Output = Result<T, UpstreamError>>>(
@@ -110,6 +116,7 @@ impl Guard {
             };
             let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };
             tries += 1;
+            Progress::current().reached(Phase::Pause);
             tokio::time::sleep(pause).await;
         }
     }
@@ -118,16 +125,17 @@ impl Guard {
     /// all.
     async fn once<T, F: Future<Output = Result<T, UpstreamError>>>(
         &self,
+        effect: Effect,
         operation: Operation,
         deadline: Deadline,
         call: impl Fn() -> F,
         refusal: impl FnOnce(&T) -> Option<&UpstreamError>,
     ) -> Result<T, UpstreamError> {
+        // Asked before the queues, so that nobody waits in them for nothing, and after, for it may have opened since.
+        self.breaker.closed().map_err(|wait| self.circuit_open(wait))?;
         self.wait_for_quota(deadline).await?;
-        let pass = self.breaker.pass().map_err(|wait| UpstreamError {
-            retry_after: Some(wait),
-            ..UpstreamError::new(&self.source, Failure::CircuitOpen)
-        })?;
+        let _slot = self.wait_for_slot(effect, deadline).await?;
+        let pass = self.breaker.pass().map_err(|wait| self.circuit_open(wait))?;
         let started = Instant::now();
         let result = call().await;
         let error = result.as_ref().map_or_else(Some, refusal);
@@ -144,6 +152,7 @@ impl Guard {
     /// Queues for the source's own allowance, as long as the deadline leaves a chance.
     async fn wait_for_quota(&self, deadline: Deadline) -> Result<(), UpstreamError> {
         let Some(quota) = &self.quota else { return Ok(()) };
+        Progress::current().reached(Phase::Quota);
         while let Err(refused) = quota.check() {
             let wait = refused.wait_time_from(quota.clock().now());
             if Instant::now() + wait >= deadline.0 {
@@ -153,6 +162,25 @@ impl Guard {
             tokio::time::sleep(wait).await;
         }
         Ok(())
+    }
+
+    /// A read waits a moment, a write, which has nobody to try it again, until its deadline.
+    async fn wait_for_slot(&self, effect: Effect, deadline: Deadline) -> Result<Slot<'_>, UpstreamError> {
+        Progress::current().reached(Phase::Slot);
+        let until = match effect {
+            Effect::Read => deadline.0.min(Instant::now() + PATIENCE),
+            Effect::Write => deadline.0,
+        };
+        self.bulkhead.enter(until).await.ok_or_else(|| {
+            let over = deadline.0 <= Instant::now();
+            let phase = Phase::Slot;
+            let failure = if over { Failure::DeadlinePassed { sent: false, phase } } else { Failure::Busy };
+            UpstreamError::new(&self.source, failure)
+        })
+    }
+
+    fn circuit_open(&self, wait: Duration) -> UpstreamError {
+        UpstreamError { retry_after: Some(wait), ..UpstreamError::new(&self.source, Failure::CircuitOpen) }
     }
 
     fn note(&self, error: Option<&UpstreamError>) {

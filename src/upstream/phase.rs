@@ -1,0 +1,117 @@
+//! How far a call to a source has come, so that an answer of 504 can say what the time went by with.
+//!
+//! Whoever may give up waiting makes a [`Progress`] and runs the call within it; what carries out the call notes each
+//! phase as it begins.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service};
+
+/// What a call is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The quota that the configuration says the source grants.
+    Quota,
+    /// One of the source's slots.
+    Slot,
+    /// Name lookup, TCP and TLS.
+    Connect,
+    /// The head of the answer.
+    Answer,
+    /// The body of the answer.
+    Body,
+    /// The pause before another try.
+    Pause,
+}
+
+impl Phase {
+    const ALL: [Self; 6] = [Self::Quota, Self::Slot, Self::Connect, Self::Answer, Self::Body, Self::Pause];
+
+    /// To be read after "while".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "waiting for its quota",
+            Self::Slot => "waiting for a free slot",
+            Self::Connect => "connecting",
+            Self::Answer => "waiting for its answer",
+            Self::Body => "reading its answer",
+            Self::Pause => "waiting to try again",
+        }
+    }
+}
+
+/// The phase of one call, or of a row of tries.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<AtomicU8>);
+
+tokio::task_local! {
+    static CURRENT: Progress;
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU8::new(Phase::Answer as u8)))
+    }
+}
+
+impl Progress {
+    /// That of the call which is being carried out, or one that nobody looks at.
+    pub(super) fn current() -> Self {
+        CURRENT.try_with(Self::clone).unwrap_or_default()
+    }
+
+    pub fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+    }
+
+    pub(super) fn reached(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Runs a call whose phases are noted here.
+    pub async fn of<F: Future>(&self, call: F) -> F::Output {
+        CURRENT.scope(self.clone(), call).await
+    }
+}
+
+/// Notes the time that a client's connector takes.
+#[derive(Clone, Copy)]
+pub(super) struct Connecting;
+
+#[derive(Clone)]
+pub(super) struct Connector<S>(S);
+
+impl<S> Layer<S> for Connecting {
+    type Service = Connector<S>;
+
+    fn layer(&self, inner: S) -> Connector<S> {
+        Connector(inner)
+    }
+}
+
+impl<S, R> Service<R> for Connector<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = futures_util::future::BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: R) -> Self::Future {
+        let progress = Progress::current();
+        progress.reached(Phase::Connect);
+        let connecting = self.0.call(target);
+        Box::pin(async move {
+            let connected = connecting.await;
+            progress.reached(Phase::Answer);
+            connected
+        })
+    }
+}
