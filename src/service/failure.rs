@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::model::{Problem, ProblemCode};
 use crate::upstream::{CodeClass, Failure, UpstreamError};
 
@@ -11,7 +13,10 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 impl From<&UpstreamError> for Problem {
     fn from(error: &UpstreamError) -> Self {
         let detail = match &error.failure {
-            Failure::Refused { class, status, reply } => refused(*class, *status, reply.is_some()),
+            Failure::Refused { class, status, reply } => match error.clock_ahead {
+                Some(ahead) => clock(ahead),
+                None => refused(*class, *status, reply.is_some()),
+            },
             Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
             Failure::Unreachable => "it cannot be reached".to_owned(),
             Failure::ConnectionLost => "the connection broke".to_owned(),
@@ -33,6 +38,11 @@ impl From<&UpstreamError> for Problem {
         }
         problem
     }
+}
+
+fn clock(ahead: SignedDuration) -> String {
+    let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+    format!("it refused the gateway's clock, which is {} s {side} the source's", ahead.as_secs().unsigned_abs())
 }
 
 fn refused(class: CodeClass, status: u16, spoke: bool) -> String {

@@ -47,6 +47,8 @@ pub struct Opener {
     pub name: SourceName,
     pub codes: CodeTable,
     pub redactor: Redactor,
+    /// The codes by which the source refuses our clock.
+    pub clock_codes: &'static [&'static str],
 }
 
 impl Opener {
@@ -94,7 +96,8 @@ impl Opener {
             CodeClass::Rejected if !reply.is_success() => CodeClass::of_status(reply.status.as_u16()),
             class => class,
         };
-        self.refusal(reply, class, Some(upstream))
+        let clock_ahead = reply.clock_ahead.filter(|_| self.clock_codes.contains(&code));
+        UpstreamError { clock_ahead, ..self.refusal(reply, class, Some(upstream)) }
     }
 
     fn refused_by_status(&self, reply: &Reply) -> UpstreamError {

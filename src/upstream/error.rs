@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::model::{ProblemCode, SourceName, UpstreamReply};
 
 use super::{CodeClass, Phase};
@@ -16,6 +18,8 @@ pub struct UpstreamError {
     pub failure: Failure,
     /// What the source's `Retry-After` asked for.
     pub retry_after: Option<Duration>,
+    /// Where the source refused our clock: how far that is ahead of the source's own.
+    pub clock_ahead: Option<SignedDuration>,
     #[source]
     pub cause: Option<Cause>,
 }
@@ -54,7 +58,7 @@ pub enum Failure {
 
 impl UpstreamError {
     pub fn new(name: &SourceName, failure: Failure) -> Self {
-        Self { name: name.clone(), failure, retry_after: None, cause: None }
+        Self { name: name.clone(), failure, retry_after: None, clock_ahead: None, cause: None }
     }
 
     #[must_use]

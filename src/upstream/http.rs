@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode};
 use tokio::time::Instant;
 
@@ -60,6 +61,8 @@ pub enum Effect {
 pub struct Reply {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
+    /// How far our clock is ahead of the source's, by its `Date`, which is exact to a second.
+    pub clock_ahead: Option<SignedDuration>,
     pub body: Bytes,
 }
 
@@ -151,6 +154,7 @@ impl Client {
         progress.reached(Phase::Body);
         let status = response.status();
         let retry_after = retry_after(response.headers());
+        let clock_ahead = clock_ahead(response.headers());
         let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         if declared > self.max_response {
             return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
@@ -170,7 +174,7 @@ impl Client {
                 }
             }
         }
-        Ok(Reply { status, retry_after, body: body.freeze() })
+        Ok(Reply { status, retry_after, clock_ahead, body: body.freeze() })
     }
 
     fn error(&self, failure: Failure) -> UpstreamError {
@@ -187,6 +191,13 @@ impl Client {
         };
         self.error(failure).caused_by(error.without_url())
     }
+}
+
+/// Our clock's distance from that of who wrote `Date` (RFC 9110 §6.6.1), in whole seconds.
+fn clock_ahead(headers: &HeaderMap) -> Option<SignedDuration> {
+    let theirs = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let theirs = Timestamp::try_from(theirs).ok()?;
+    Some(SignedDuration::from_secs(Timestamp::now().as_second() - theirs.as_second()))
 }
 
 /// The longest wait that a source's word is taken for.

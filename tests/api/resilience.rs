@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use scrm_gateway::sandbox::faults::{Effect, Rule, When};
 use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::{Value, json};
@@ -157,6 +158,24 @@ async fn a_sources_quota_is_waited_for_within_the_deadline_and_then_refused_unse
     let gateway = with("quota = { requests = 20, window = \"1s\" }").await;
     for _ in 0..25 {
         gateway.get(LIST).await.ok();
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_clock_is_told_with_the_difference_and_is_well_again_once_it_is_right() {
+    let gateway = Gateway::start().await;
+    let staff = "/v1/customers?source=tanma&staff_id=rocky";
+    for (offset, side) in [(600, "behind"), (-600, "ahead of")] {
+        gateway.sandbox.state().set_clock_offset(Source::Tanma, SignedDuration::from_secs(offset));
+        let problem = gateway.get(staff).await.problem(502, "source_credentials");
+        assert_eq!(problem["upstream"]["code"], "1003");
+        // `Date` is exact to a second.
+        let told =
+            |seconds| format!("source tanma: it refused the gateway's clock, which is {seconds} s {side} the source's");
+        assert!((599..=601).any(|seconds| problem["detail"] == told(seconds)), "{problem}");
+        gateway.sandbox.state().set_clock_offset(Source::Tanma, SignedDuration::ZERO);
+        gateway.get(staff).await.ok();
     }
     gateway.stop().await;
 }

@@ -51,6 +51,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
             name: config.name.clone(),
             codes: codes.clone(),
             redactor: Redactor::new(vec![kind.token.clone()]),
+            clock_codes: &[],
         },
         list: url("/api/v1/customer/list"),
         detail: url("/api/v1/customer/detail"),

@@ -35,6 +35,9 @@ pub use config::{Config, Raw};
 const CODES: &[(&str, CodeClass)] =
     &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
 
+/// The code by which our timestamp is refused.
+const CLOCK_CODES: &[&str] = &["1003"];
+
 /// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL.
 const MAX_CURSOR_BYTES: usize = 1_024;
 
@@ -47,6 +50,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
             name: config.name.clone(),
             codes: codes.clone(),
             redactor: Redactor::new(vec![kind.app_key.clone()]),
+            clock_codes: CLOCK_CODES,
         },
         list: settings.url("/api/v3/customer-relation/list-by-qw-user-id"),
         detail: settings.url("/api/v2/customer/qw-details"),
