@@ -1,6 +1,7 @@
 //! The composition root: configuration → sources → service → router → serve → drain.
 
 mod connection;
+mod port;
 mod serve;
 
 use std::net::SocketAddr;

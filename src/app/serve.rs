@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Phases};
+use super::port;
 
 /// What a failing accept (no file descriptors left) waits before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,8 +56,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, max_connections
         }
     }
     let since = Instant::now();
-    // The system has accepted these already: closing the port would reset them.
-    for accepted in queued(listener) {
+    for accepted in port::close(listener).await {
         connect(accepted, None);
     }
     connections.close();
@@ -75,20 +75,6 @@ pub(super) async fn serve(listener: TcpListener, router: Router, max_connections
         phases.cut.cancel();
         connections.wait().await;
     }
-}
-
-/// Takes what stands in the port's queue, and closes the port.
-fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    // Asked of the system itself: the runtime may not have heard of them yet.
-    let Ok(listener) = listener.into_std() else { return Vec::new() };
-    let accepted = std::iter::from_fn(|| listener.accept().ok());
-    let accepted: Vec<_> = accepted.collect();
-    drop(listener);
-    let usable = accepted.into_iter().filter_map(|(stream, peer)| {
-        stream.set_nonblocking(true).ok()?;
-        Some((TcpStream::from_std(stream).ok()?, peer))
-    });
-    usable.collect()
 }
 
 #[cfg(test)]

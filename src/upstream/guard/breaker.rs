@@ -75,9 +75,9 @@ impl Breaker {
             State::HalfOpen { trying: true } => Err(self.wait_for_the_probe()),
             State::HalfOpen { trying } => {
                 *trying = true;
-                Ok(Pass { breaker: self.clone(), probe: true, settled: false })
+                Ok(Pass { breaker: self.clone(), probe: Some(now), settled: false })
             }
-            _ => Ok(Pass { breaker: self.clone(), probe: false, settled: false }),
+            _ => Ok(Pass { breaker: self.clone(), probe: None, settled: false }),
         }
     }
 
@@ -106,26 +106,35 @@ impl Breaker {
         }
     }
 
-    fn settle(&self, probe: bool, failed: bool) {
+    /// Whether the source fails so often that trying again is of no use: half-way to where the breaker opens.
+    pub fn is_failing(&self) -> bool {
+        let mut state = self.lock();
+        let State::Closed(window) = &mut *state else { return true };
+        let (calls, failures) = window.sum(Instant::now(), self.config.window);
+        calls >= self.config.min_calls
+            && u64::from(failures) * 200 >= u64::from(self.config.failure_percent) * u64::from(calls)
+    }
+
+    fn settle(&self, probe: Option<Instant>, failed: bool) {
         let mut state = self.lock();
         let now = Instant::now();
         match &mut *state {
             State::Closed(window) => {
-                let (calls, failures) = window.count(now, self.config.window, failed);
+                window.count(now, self.config.window, failed);
+                let (calls, failures) = window.sum(now, self.config.window);
                 let share = u64::from(failures) * 100 >= u64::from(self.config.failure_percent) * u64::from(calls);
                 if failed && calls >= self.config.min_calls && share {
                     *state = State::Open { until: now + self.config.open_for };
                 }
             }
-            State::HalfOpen { .. } if probe => {
-                *state = if failed {
-                    State::Open { until: now + self.config.open_for }
-                } else {
-                    State::Closed(Window::new())
-                };
-            }
-            // A call that began before the breaker opened says nothing about now.
-            State::Open { .. } | State::HalfOpen { .. } => {}
+            State::HalfOpen { .. } => match probe {
+                // Counted from when it began to try: the time that a hanging source takes over an answer is not added.
+                Some(began) if failed => *state = State::Open { until: began + self.config.open_for },
+                Some(_) => *state = State::Closed(Window::new()),
+                // A call that began before the breaker opened says nothing about now.
+                None => {}
+            },
+            State::Open { .. } => {}
         }
     }
 
@@ -137,7 +146,8 @@ impl Breaker {
 /// A call that was let pass. Dropped without an outcome it counts for nothing.
 pub struct Pass {
     breaker: Arc<Breaker>,
-    probe: bool,
+    /// When it began, where it is the one that tries.
+    probe: Option<Instant>,
     settled: bool,
 }
 
@@ -151,7 +161,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if self.probe
+        if self.probe.is_some()
             && !self.settled
             && let State::HalfOpen { trying } = &mut *self.breaker.lock()
         {
@@ -165,8 +175,22 @@ impl Window {
         Self { parts: [Part::default(); PARTS as usize], newest: 0, newest_began: Instant::now() }
     }
 
-    /// Adds an outcome; gives the calls and failures of the whole window.
-    fn count(&mut self, now: Instant, window: Duration, failed: bool) -> (u32, u32) {
+    /// Adds an outcome.
+    fn count(&mut self, now: Instant, window: Duration, failed: bool) {
+        self.turn(now, window);
+        let newest = &mut self.parts[self.newest];
+        newest.calls += 1;
+        newest.failures += u32::from(failed);
+    }
+
+    /// The calls and failures of the whole window.
+    fn sum(&mut self, now: Instant, window: Duration) -> (u32, u32) {
+        self.turn(now, window);
+        self.parts.iter().fold((0, 0), |(calls, failures), part| (calls + part.calls, failures + part.failures))
+    }
+
+    /// Forgets what the window has left behind.
+    fn turn(&mut self, now: Instant, window: Duration) {
         let part = (window / PARTS).max(Duration::from_millis(1));
         let passed = now.duration_since(self.newest_began).as_nanos() / part.as_nanos();
         for _ in 0..passed.min(u128::from(PARTS)) {
@@ -174,10 +198,6 @@ impl Window {
             self.parts[self.newest] = Part::default();
         }
         self.newest_began += part * u32::try_from(passed).unwrap_or(u32::MAX);
-        let newest = &mut self.parts[self.newest];
-        newest.calls += 1;
-        newest.failures += u32::from(failed);
-        self.parts.iter().fold((0, 0), |(calls, failures), part| (calls + part.calls, failures + part.failures))
     }
 }
 
@@ -243,6 +263,39 @@ mod tests {
         wait(5).await;
         call(&breaker, false);
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tries_are_as_far_apart_as_they_may_be_soon_however_long_each_hangs() {
+        let breaker = breaker();
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        wait(3).await;
+        probe.settle(true);
+        assert_eq!(breaker.pass().err(), Some(Duration::from_secs(2)));
+        wait(2).await;
+        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        wait(9).await;
+        probe.settle(true);
+        assert!(breaker.pass().is_ok(), "at once: one at a time is load enough");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_failing_half_way_to_where_it_opens() {
+        let breaker = breaker();
+        for failed in [true, false, false] {
+            call(&breaker, failed);
+            assert!(!breaker.is_failing(), "too few calls to tell");
+        }
+        call(&breaker, false);
+        assert!(breaker.is_failing(), "a quarter failed, and at a half it opens");
+        for _ in 0..4 {
+            call(&breaker, false);
+        }
+        assert!(!breaker.is_failing());
     }
 
     #[tokio::test(start_paused = true)]

@@ -111,7 +111,7 @@ impl Guard {
         let mut tries = 1;
         loop {
             let error = match call().await {
-                Err(error) if may(&error) => error,
+                Err(error) if may(&error) && !self.breaker.is_failing() => error,
                 result => return result,
             };
             let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };

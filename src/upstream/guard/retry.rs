@@ -16,8 +16,10 @@ pub(super) struct RetryConfig {
     pub(super) budget_percent: u32,
 }
 
-/// The time that the budget looks back.
-const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+/// The time that the budget looks back: short, for what it has saved up is spent as an outage begins.
+const BUDGET_WINDOW: Duration = Duration::from_secs(1);
+/// Tries beyond the share, so that calls which come alone may be tried again too.
+const RESERVE_A_SECOND: u32 = 10;
 /// The longest pause before the second try; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -31,8 +33,7 @@ impl Retries {
     pub(super) fn new(config: RetryConfig) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a percentage is a small number")]
         let share = config.budget_percent as f32 / 100.0;
-        // One a second beside the share, so that a call that comes alone may be tried again too.
-        Self { attempts: config.attempts, budget: TpsBudget::new(BUDGET_WINDOW, 1, share) }
+        Self { attempts: config.attempts, budget: TpsBudget::new(BUDGET_WINDOW, RESERVE_A_SECOND, share) }
     }
 
     /// Counts a call that the budget is a share of.

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod serving;
+mod stopping;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -1,0 +1,26 @@
+//! What one source's outage does to callers, to the other source, and to the source itself: measured on a real gateway
+//! process before the simulated sources, side by side in one run.
+//!
+//! ```text
+//! cargo bench --bench outage -- blackhole   500 requests/s of mixed load; one source answers nothing for 60 s
+//! cargo bench --bench outage -- storm       200 requests/s for one source, which fails for 30 s in three ways
+//! ```
+//!
+//! `SCRM_BENCH_OUT` names a folder for the readings, which `plot.py` draws. Load goes to loopback alone.
+
+mod blackhole;
+mod gateway;
+mod load;
+mod storm;
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    if wants("blackhole") {
+        blackhole::run().await;
+    }
+    if wants("storm") {
+        storm::run().await;
+    }
+}

@@ -1,0 +1,57 @@
+//! How often a source is called while it fails: an outage is not to be multiplied by retries.
+
+use std::time::Duration;
+
+use scrm_gateway::sandbox::Source;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+use tokio::time::Instant;
+
+use crate::gateway::Bench;
+use crate::load::{Class, send};
+
+const RATE: u32 = 200;
+/// Longer than the breaker's window, so that it is full of successes.
+const STEADY: Duration = Duration::from_secs(15);
+const OUTAGE: Duration = Duration::from_secs(30);
+
+pub async fn run() {
+    let unavailable = Effect::Status { status: 503, retry_after: None, body: String::new(), applied: false };
+    let hang = Effect::NeverAnswer { applied: false };
+    println!("outage             steady/s  open after s  calls till open  calls in all  / (steady x share)");
+    for (name, effect) in [("503", unavailable), ("refused", Effect::RefuseConnections), ("hang", hang)] {
+        let bench = Bench::start().await;
+        let list = Class { name: "list", path: Box::new(|_| "/v1/customers?source=juzibot&limit=5".to_owned()) };
+        let begun = Instant::now();
+        let count = async {
+            tokio::time::sleep(STEADY / 3).await;
+            let (from, early) = (Instant::now(), bench.calls().await);
+            tokio::time::sleep(STEADY * 2 / 3).await;
+            let before = bench.calls().await;
+            #[expect(clippy::cast_precision_loss, reason = "counts of a minute")]
+            let steady = (before - early) as f64 / from.elapsed().as_secs_f64();
+            let failing = Instant::now();
+            bench.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, effect)]).await.unwrap();
+            let mut opened = None;
+            while failing.elapsed() < OUTAGE {
+                if opened.is_none() && bench.breaker().await == "open" {
+                    opened = Some((failing.elapsed(), bench.calls().await - before));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            (steady, opened, bench.calls().await - before)
+        };
+        let classes = [&list];
+        let (_samples, (steady, opened, calls)) =
+            tokio::join!(send(&bench, begun, RATE, STEADY + OUTAGE, &classes), count);
+        let Some((after, till_open)) = opened else {
+            println!("{name:<18} {steady:>8.1}  never opened; {calls} calls in all");
+            continue;
+        };
+        #[expect(clippy::cast_precision_loss, reason = "counts of a minute")]
+        let ratio = calls as f64 / (steady * after.as_secs_f64());
+        println!(
+            "{name:<18} {steady:>8.1}  {:>12.2}  {till_open:>15}  {calls:>12}  {ratio:>18.2}",
+            after.as_secs_f64()
+        );
+    }
+}
