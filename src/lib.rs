@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 pub mod edge;
 mod error;
+pub mod live;
 pub mod model;
 pub mod openapi;
 pub mod routes;

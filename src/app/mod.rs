@@ -13,10 +13,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config::Config;
 use crate::edge::{AddressLimit, AddressLimitConfig, AuthError, Authenticator, Edge, SWEEP_EVERY, Timeouts};
+use crate::live::{self, Reread};
 use crate::model::{CallerId, SourceName};
 use crate::openapi;
 use crate::routes::{self, Services, docs, health};
@@ -68,6 +69,8 @@ struct App {
     writes: TaskTracker,
     closing: CancellationToken,
     readiness: health::Readiness,
+    /// The files of secrets and keys.
+    files: Vec<Arc<dyn Reread>>,
 }
 
 /// A started service.
@@ -107,8 +110,13 @@ pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     let (listener, address) = bind(config.server.listen).await?;
     let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
     let stop = CancellationToken::new();
-    let drain = config.server.drain_timeout;
-    let task = tokio::spawn(run(app, listener, admin_listener, drain, stop.clone()));
+    let (drain, reread) = (config.server.drain_timeout, config.server.reread_files);
+    let files = AbortOnDropHandle::new(tokio::spawn(live::follow(app.files.clone(), reread)));
+    let serving = run(app, listener, admin_listener, drain, stop.clone());
+    let task = tokio::spawn(async move {
+        serving.await;
+        drop(files);
+    });
     tracing::info!(%address, %admin_address, "serving");
     Ok(Gateway { address, admin_address, stop, task })
 }
@@ -206,6 +214,7 @@ impl App {
             writes,
             closing,
             readiness,
+            files: Vec::new(),
         })
     }
 }

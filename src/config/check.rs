@@ -65,9 +65,11 @@ impl Checker<'_> {
     }
 
     pub(super) fn server(&self, raw: &raw::Server) -> Result<Server, ConfigError> {
-        for (key, duration) in
-            [("server.request_timeout", raw.request_timeout), ("server.batch_timeout", raw.batch_timeout)]
-        {
+        for (key, duration) in [
+            ("server.request_timeout", raw.request_timeout),
+            ("server.batch_timeout", raw.batch_timeout),
+            ("server.reread_files", raw.reread_files),
+        ] {
             if duration.is_zero() {
                 return Err(self.fault(key, "expected a duration longer than 0, such as \"10s\""));
             }
@@ -98,6 +100,7 @@ impl Checker<'_> {
             max_in_flight: raw.max_in_flight,
             max_connections: raw.max_connections,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
+            reread_files: raw.reread_files,
         })
     }
 

@@ -70,6 +70,8 @@ pub struct Server {
     /// More wait in the system's queue.
     pub max_connections: usize,
     pub streams: StreamLimits,
+    /// How often the files of secrets and keys are looked at.
+    pub reread_files: Duration,
 }
 
 #[derive(Debug, Clone)]

@@ -61,6 +61,8 @@ pub struct Server {
     pub max_connections: usize,
     pub max_streams: usize,
     pub max_streams_per_caller: usize,
+    #[serde(with = "crate::clock::duration")]
+    pub reread_files: Duration,
 }
 
 impl Default for Server {
@@ -80,6 +82,7 @@ impl Default for Server {
             max_connections: 10_000,
             max_streams: 32,
             max_streams_per_caller: 4,
+            reread_files: Duration::from_secs(5),
         }
     }
 }

@@ -1,0 +1,173 @@
+//! Values that files hold and that may change while the process runs: secrets and keys. A leaf: imports nothing of the road.
+//!
+//! A file is read again from time to time, and where somebody has a reason to think that it has changed. What it held is
+//! kept until it holds something that can be used.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+
+/// Makes a value of a file's bytes. An error says what was expected, never what is there.
+type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T, String> + Send + Sync>;
+
+/// A value that is there once and for all, or that a file holds.
+pub struct Live<T> {
+    current: ArcSwap<T>,
+    file: Option<File<T>>,
+}
+
+struct File<T> {
+    /// The key of the configuration that names the file.
+    key: String,
+    path: PathBuf,
+    parse: Parse<T>,
+    /// A hash of what was last seen there: of the bytes, or of why there are none.
+    seen: Mutex<Seen>,
+}
+
+type Seen = [u8; 32];
+
+/// Something that can be read again.
+pub trait Reread: Send + Sync {
+    /// Reads it again; tells whether there is another value now.
+    fn reread(&self) -> bool;
+}
+
+impl<T> Live<T> {
+    /// A value that stays.
+    pub fn fixed(value: T) -> Self {
+        Self { current: ArcSwap::from_pointee(value), file: None }
+    }
+
+    /// The value that a file holds now, and later. `key` is what the log calls the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what it holds cannot be used: what was expected.
+    pub fn of_file(
+        key: impl Into<String>,
+        path: &Path,
+        parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let (seen, bytes) = look(path);
+        let bytes = bytes.map_err(|error| format!("{} {error}", path.display()))?;
+        let current = ArcSwap::from_pointee(parse(&bytes)?);
+        let file = File { key: key.into(), path: path.to_owned(), parse: Box::new(parse), seen: Mutex::new(seen) };
+        Ok(Self { current, file: Some(file) })
+    }
+
+    /// The value of now. Two calls give the same `Arc` for as long as the value is the same.
+    pub fn get(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+}
+
+impl<T: Send + Sync> Reread for Live<T> {
+    fn reread(&self) -> bool {
+        let Some(File { key, path, parse, seen }) = &self.file else { return false };
+        // Held throughout: two who read again at once do not undo each other's.
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, bytes) = look(path);
+        if std::mem::replace(&mut *seen, now) == now {
+            return false;
+        }
+        match bytes.and_then(|bytes| parse(&bytes)) {
+            Ok(value) => {
+                self.current.store(Arc::new(value));
+                tracing::info!(key, path = %path.display(), "the file has changed and was read again");
+                true
+            }
+            Err(why) => {
+                tracing::error!(key, path = %path.display(), why, "the file has changed; what it held before is kept");
+                false
+            }
+        }
+    }
+}
+
+/// The value may be a secret.
+impl<T> fmt::Debug for Live<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("path", &self.file.as_ref().map(|file| &file.path)).finish_non_exhaustive()
+    }
+}
+
+fn look(path: &Path) -> (Seen, Result<Vec<u8>, String>) {
+    let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+    let (kind, bytes) = match &read {
+        Ok(bytes) => (b"read", bytes.as_slice()),
+        Err(error) => (b"fail", error.as_bytes()),
+    };
+    (Sha256::new().chain_update(kind).chain_update(bytes).finalize().into(), read)
+}
+
+/// Reads files again every so often, for ever.
+pub async fn follow(files: Vec<Arc<dyn Reread>>, every: Duration) {
+    let files: Arc<[Arc<dyn Reread>]> = files.into();
+    loop {
+        tokio::time::sleep(every).await;
+        let files = files.clone();
+        // A file may lie on something slow. A panic in it has been logged, and the next round comes.
+        let _read = tokio::task::spawn_blocking(move || files.iter().filter(|file| file.reread()).count()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(bytes: &[u8]) -> Result<u32, String> {
+        std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok()).ok_or("expected a number".to_owned())
+    }
+
+    #[test]
+    fn a_file_is_read_again_and_kept_as_it_was_while_it_cannot_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        std::fs::write(&path, "1").unwrap();
+        let live = Live::of_file("a.number_file", &path, number).unwrap();
+        let first = live.get();
+        assert!(!live.reread() && Arc::ptr_eq(&first, &live.get()), "the same");
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(!live.reread());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!live.reread());
+        assert!(Arc::ptr_eq(&first, &live.get()));
+        std::fs::write(&path, "2").unwrap();
+        assert!(live.reread() && !live.reread());
+        assert_eq!(*live.get(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_used_at_the_start_is_said_without_its_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        let fault = |path: &Path| Live::of_file("a.number_file", path, number).unwrap_err();
+        assert!(fault(&path).contains("cannot be read"));
+        std::fs::write(&path, "a secret").unwrap();
+        assert_eq!(fault(&path), "expected a number");
+        assert!(!format!("{:?}", Live::fixed("a secret")).contains("secret"));
+        assert!(!Live::fixed(1).reread());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_followed() {
+        struct Counts(tokio::sync::mpsc::UnboundedSender<()>);
+        impl Reread for Counts {
+            fn reread(&self) -> bool {
+                self.0.send(()).is_ok()
+            }
+        }
+        let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let following = tokio::spawn(follow(vec![Arc::new(Counts(sender))], Duration::from_secs(5)));
+        let begun = tokio::time::Instant::now();
+        for times in 1..=3 {
+            read.recv().await.unwrap();
+            assert_eq!(begun.elapsed().as_secs(), 5 * times);
+        }
+        following.abort();
+    }
+}
