@@ -103,6 +103,9 @@ async fn exchange(state: &State, source: Source, request: Request<Incoming>, cut
     let plan = state.faults.plan(endpoint);
     let call = Call { endpoint, query, headers: head.headers, body: body.to_bytes(), fault: plan.effect };
     wait(plan.before).await;
+    if let Some(Effect::InsertRows(count)) = call.fault {
+        state.insert_customers(count as usize);
+    }
     let applies = call.fault.as_ref().is_none_or(Effect::applies);
     let answer = if applies { answer(state, &call) } else { Answer::text(StatusCode::OK, "") };
     wait(plan.after).await;

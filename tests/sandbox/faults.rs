@@ -266,6 +266,20 @@ async fn pages_repeat_totals_lie_and_cursors_turn_in_circles() {
 }
 
 #[tokio::test]
+async fn rows_are_inserted_just_before_a_page_is_read() {
+    let sandbox = struck(Target::All, Effect::InsertRows(2)).await;
+    let page = "current=1&pageSize=5";
+    let pushed = juzibot_get(&sandbox, "list", page).await;
+    sandbox.state().clear_faults().await;
+    let after = juzibot_get(&sandbox, "list", page).await;
+    assert_eq!((&after["data"], &after["total"]), (&pushed["data"], &pushed["total"]));
+    sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, Effect::InsertRows(2))]).await.unwrap();
+    let again = juzibot_get(&sandbox, "list", page).await;
+    assert_eq!(again["data"].as_array().unwrap()[2..], pushed["data"].as_array().unwrap()[..3], "they come in front");
+    assert_eq!(again["total"].as_u64(), pushed["total"].as_u64().map(|total| total + 2));
+}
+
+#[tokio::test]
 async fn items_fail_on_demand_inside_a_good_or_a_bad_envelope() {
     for code in [0, 50_000] {
         let sandbox = struck(Source::Juzibot, Effect::FailItems { items: 1, code, item_code: 45_009 }).await;

@@ -9,6 +9,8 @@ use super::super::{Endpoint, Source};
 
 /// The largest padding of [`Effect::Oversized`].
 const MAX_MIB: u32 = 1_024;
+/// The most rows that one request inserts by [`Effect::InsertRows`].
+const MAX_INSERTED: u32 = 10_000;
 
 /// One line of the script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,6 +187,8 @@ pub enum Effect {
     WrongTypes(WrongTypes),
     /// Page n of `JuziBot`'s list is answered with the rows of page n - 1.
     DuplicatePage,
+    /// So many customers are added just before the list is read: in front of `JuziBot`'s, behind Tanma's.
+    InsertRows(u32),
     /// `total` of `JuziBot`'s list is this.
     WrongTotal(i64),
     /// Tanma's list tells the cursor it was asked with as the next one; a careless walk never ends.
@@ -242,6 +246,7 @@ impl Effect {
             }
             Self::DuplicatePage | Self::WrongTotal(_) => endpoint == JuzibotList,
             Self::RepeatCursor => endpoint == TanmaList,
+            Self::InsertRows(_) => matches!(endpoint, JuzibotList | TanmaList),
             Self::FailItems { .. } | Self::StrayFailure => matches!(endpoint, JuzibotSetRemark | JuzibotAddFollow),
             _ => true,
         }
@@ -272,6 +277,7 @@ impl Effect {
                 Some("retry_after cannot stand in a header")
             }
             Self::FailItems { items: 0, .. } => Some("items must be at least 1"),
+            Self::InsertRows(count) if !(1..=MAX_INSERTED).contains(count) => Some("rows are from 1 to 10000"),
             Self::Oversized { mib, .. } if !(1..=MAX_MIB).contains(mib) => Some("mib must be from 1 to 1024"),
             _ => None,
         }

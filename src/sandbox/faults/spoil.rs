@@ -24,7 +24,9 @@ pub(in super::super) async fn spoilt(state: &State, call: &Call, answer: Answer,
         return answer.into_response();
     };
     match effect {
-        Effect::Delay { .. } | Effect::DuplicatePage | Effect::FailItems { .. } => answer.into_response(),
+        Effect::Delay { .. } | Effect::DuplicatePage | Effect::InsertRows(_) | Effect::FailItems { .. } => {
+            answer.into_response()
+        }
         Effect::Reset { .. } | Effect::RefuseConnections => cut.reset().await,
         Effect::NeverAnswer { .. } => pending().await,
         Effect::Code { code, message, .. } => {

@@ -45,6 +45,11 @@ impl Fault {
         operation.writes() || !self.writes_only
     }
 
+    /// What follows is not what it was before, though the fault is over.
+    pub fn moves_rows(&self) -> bool {
+        matches!(self.makes, Makes::Strikes(Effect::InsertRows(_)))
+    }
+
     /// The source asks for a wait that fits the deadline.
     pub fn asks_for_time(&self) -> bool {
         matches!(&self.makes, Makes::Strikes(Effect::Status { retry_after: Some(wait), .. }) if wait == "1")
@@ -62,6 +67,8 @@ pub fn all() -> Vec<Fault> {
     faults.extend(contents());
     faults.push(Fault::new("clock 10 min ahead", Makes::Skews(SignedDuration::from_mins(10))));
     faults.push(Fault::new("token revoked", Makes::Revokes));
+    // The last of all: the rows stay.
+    faults.push(Fault::strikes("3 rows inserted", Effect::InsertRows(3)));
     faults
 }
 
