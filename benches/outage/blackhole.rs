@@ -16,7 +16,7 @@ use crate::load::{Class, Sample, percentile, send};
 const RATE: u32 = 500;
 const WARM_UP: Duration = Duration::from_secs(10);
 const BEFORE: Duration = Duration::from_secs(30);
-const HOLE: Duration = Duration::from_secs(60);
+const HOLE: Duration = Duration::from_mins(1);
 const AFTER: Duration = Duration::from_secs(30);
 
 pub async fn run() {
@@ -126,14 +126,14 @@ fn report(samples: &[Sample], readings: &[Reading]) {
         println!("resident at most, {phase}: {} KiB", memory(from, to));
     }
     let opened = readings.iter().find(|reading| reading.at > BEFORE && reading.breaker == "open");
-    println!("breaker open {:?} after the hole began", opened.map(|reading| reading.at - BEFORE));
+    println!("breaker open {:?} after the hole began", opened.map(|reading| reading.at.saturating_sub(BEFORE)));
     let healed = BEFORE + HOLE;
     let served = samples
         .iter()
         .filter(|sample| sample.class.starts_with("juzibot") && sample.status == 200 && sample.at > healed)
         .map(|sample| sample.at + sample.took)
         .min();
-    println!("first answer of the source {:?} after the hole ended", served.map(|at| at - healed));
+    println!("first answer of the source {:?} after the hole ended", served.map(|at| at.saturating_sub(healed)));
     let late =
         samples.iter().filter(|sample| sample.at > healed + Duration::from_secs(6) && sample.status != 200).count();
     println!("answers other than 200 of requests from 6 s after the hole: {late}");

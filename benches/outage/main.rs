@@ -8,6 +8,12 @@
 //!
 //! `SCRM_BENCH_OUT` names a folder for the readings, which `plot.py` draws. Load goes to loopback alone.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench ends where something fails, and says what it saw"
+)]
+
 mod blackhole;
 mod gateway;
 mod load;

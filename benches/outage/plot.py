@@ -47,7 +47,7 @@ def main(folder, target):
         good.plot(readings["second"], share, label=label)
     late.set_yscale("log")
     late.set_ylabel("p99 of each second, ms")
-    late.legend(fontsize="small", loc="upper left")
+    late.legend(fontsize="small", loc="upper right")
     good.set_ylabel("answered 200, %")
     memory.plot(seconds, [int(row["resident_kib"]) / 1024 for row in gateway])
     memory.set_ylim(bottom=0)
