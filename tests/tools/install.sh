@@ -4,6 +4,7 @@
 #   install.sh system       Debian packages
 #   install.sh node FOLDER  what FOLDER/package-lock.json names, kept in the cache; FOLDER/node_modules leads there
 #   install.sh venv FILE    what the requirements FILE names, kept in the cache; prints the folder of its commands
+#   install.sh crate NAME VERSION  a command that is written in Rust, kept in the cache; prints its folder
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/scrm-gateway
@@ -71,12 +72,26 @@ venv() {
   echo "$place/bin"
 }
 
+crate() {
+  local name=$1 version=$2
+  reserve crate <(echo "$name $version")
+  if [ ! -e "$place/.complete" ]; then
+    echo "installing $name $version" >&2
+    # Unoptimised: it is built in a fraction of the time, and run for seconds.
+    CARGO_TARGET_DIR=$place/target cargo install --quiet --locked --debug --version "$version" --root "$place" "$name" >&2
+    rm -rf "$place/target"
+    touch "$place/.complete"
+  fi
+  echo "$place/bin"
+}
+
 case ${1-} in
   system) system ;;
   node) node_modules "$2" ;;
   venv) venv "$2" ;;
+  crate) crate "$2" "$3" ;;
   *)
-    echo "usage: $0 system | node FOLDER | venv FILE" >&2
+    echo "usage: $0 system | node FOLDER | venv FILE | crate NAME VERSION" >&2
     exit 2
     ;;
 esac
