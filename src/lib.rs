@@ -10,6 +10,8 @@ mod clock;
 pub mod config;
 pub mod edge;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod live;
 pub mod model;
 pub mod openapi;

@@ -6,6 +6,8 @@ pub mod docs;
 mod errors;
 mod extract;
 mod follow_ups;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod health;
 mod idempotency;
 mod me;

@@ -62,7 +62,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The value, and the places of repeated keys.
-fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
+pub fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let node = Node { pointer: String::new(), duplicates: &mut duplicates };

@@ -1,8 +1,8 @@
 //! Extractors that answer with problems and name every fault: of query and path parameters, of JSON bodies, and of what
 //! the edge leaves for handlers.
 
-mod body;
-mod params;
+pub(super) mod body;
+pub(super) mod params;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

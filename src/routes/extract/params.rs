@@ -39,14 +39,19 @@ impl<S: Sync, T: QueryParams> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let mut reader = ParamReader::new(parts.uri.query().unwrap_or_default(), T::NAMES);
-        let params = T::read(&mut reader);
-        if reader.faults.is_empty() {
-            return Ok(Self(params));
-        }
-        reader.faults.truncate(MAX_FAULTS);
-        Err(Problem::faults(ProblemCode::InvalidRequest, reader.faults))
+        parse(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Reads a query; what is wrong with it is told all at once.
+pub fn parse<T: QueryParams>(query: &str) -> Result<T, Problem> {
+    let mut reader = ParamReader::new(query, T::NAMES);
+    let params = T::read(&mut reader);
+    if reader.faults.is_empty() {
+        return Ok(params);
+    }
+    reader.faults.truncate(MAX_FAULTS);
+    Err(Problem::faults(ProblemCode::InvalidRequest, reader.faults))
 }
 
 /// Reads parameters one by one and collects what is wrong with them.
