@@ -170,6 +170,8 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
+    use crate::live::Reread;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -320,5 +322,24 @@ mod tests {
         let cursor = one.seal(state(), &binding(), at(0));
         assert!(one.open(&cursor, &binding(), at(0)).is_ok());
         assert!(two.open(&cursor, &binding(), at(0)).is_err());
+    }
+
+    #[test]
+    fn a_file_with_a_line_that_is_too_short_leaves_the_keys_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys");
+        std::fs::write(&file, OLD).unwrap();
+        let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
+        let keys = Arc::new(Live::of_file("cursor.key_file", &file, parse).unwrap());
+        let cursors = Cursors::new(keys.clone(), HOUR);
+        let old = cursors.seal(state(), &binding(), at(0));
+        for unusable in [format!("{NEW}\nshort\n"), String::new()] {
+            std::fs::write(&file, unusable).unwrap();
+            assert!(!keys.reread());
+            assert!(cursors.open(&old, &binding(), at(0)).is_ok());
+        }
+        std::fs::write(&file, NEW).unwrap();
+        assert!(keys.reread());
+        assert!(cursors.open(&old, &binding(), at(0)).is_err());
     }
 }
