@@ -27,3 +27,4 @@ mod rotation;
 mod streams;
 mod support;
 mod tanma;
+mod upstream_side;
