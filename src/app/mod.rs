@@ -17,13 +17,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config::Config;
 use crate::edge::{AddressLimit, AddressLimitConfig, AuthError, Authenticator, Edge, SWEEP_EVERY, Timeouts};
-use crate::live::{self, Reread};
+use crate::live::{self, Live, Reread};
 use crate::model::{CallerId, SourceName};
 use crate::openapi;
 use crate::routes::{self, Services, docs, health};
 use crate::service::Sources;
 use crate::service::batch::Batches;
-use crate::service::cursor::{Cursors, ShortSecret};
+use crate::service::cursor::{CursorKeys, Cursors};
 use crate::service::customers::Customers;
 use crate::service::details::Details;
 use crate::service::lists::Lists;
@@ -45,8 +45,6 @@ pub enum StartError {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("cursor.key_file: {0}")]
-    Cursor(#[from] ShortSecret),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: std::io::Error },
 }
@@ -177,8 +175,11 @@ impl App {
             .map(|source| upstream::build(source, &config.client).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let names: Vec<SourceName> = sources.iter().map(|source| source.name.clone()).collect();
+        let cursor_keys = cursor_keys(config);
+        let mut files: Vec<Arc<dyn Reread>> = sources.iter().map(|source| source.secret()).collect();
+        files.push(cursor_keys.clone());
         let closing = CancellationToken::new();
-        let services = services(config, Sources::new(sources), &closing)?;
+        let services = services(config, Sources::new(sources), cursor_keys, &closing);
         let idempotency = services.idempotency.clone();
         let writes = services.batches.writes.clone();
         let overrides = config.callers.iter().filter_map(|caller| {
@@ -214,27 +215,34 @@ impl App {
             writes,
             closing,
             readiness,
-            files: Vec::new(),
+            files,
         })
     }
 }
 
-fn services(config: &Config, sources: Sources, closing: &CancellationToken) -> Result<Services, StartError> {
-    let cursors = if config.cursor_secrets.is_empty() {
+fn cursor_keys(config: &Config) -> Arc<Live<CursorKeys>> {
+    config.cursor_keys.clone().unwrap_or_else(|| {
         tracing::warn!("cursor.key_file is not set: cursors hold for this process alone");
-        Cursors::with_random_key(config.cursor_lifetime)
-    } else {
-        Cursors::new(&config.cursor_secrets, config.cursor_lifetime)?
-    };
+        Arc::new(Live::fixed(CursorKeys::random()))
+    })
+}
+
+fn services(
+    config: &Config,
+    sources: Sources,
+    cursor_keys: Arc<Live<CursorKeys>>,
+    closing: &CancellationToken,
+) -> Services {
+    let cursors = Arc::new(Cursors::new(cursor_keys, config.cursor_lifetime));
     let details = Details::new(config.cache_max_bytes, config.cache_windows, config.server.request_timeout);
-    let lists = Lists { sources: sources.clone(), cursors: Arc::new(cursors) };
+    let lists = Lists { sources: sources.clone(), cursors };
     let server = &config.server;
-    Ok(Services {
+    Services {
         customers: Customers { sources: sources.clone(), details: details.clone(), merge_grace: server.merge_grace },
         walks: Walks::new(lists.clone(), server.streams, server.request_timeout, closing.clone()),
         lists,
         batches: Batches { sources: sources.clone(), details, writes: TaskTracker::new() },
         sources,
         idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
-    })
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -10,6 +11,8 @@ use jsonwebtoken::Algorithm;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::live::Live;
+use crate::service::cursor::CursorKeys;
 use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
 use crate::upstream::{self, ClientConfig, SourceConfig, origin, shown_origin};
@@ -197,14 +200,12 @@ impl Checker<'_> {
         Ok(secrets)
     }
 
-    pub(super) fn cursor_secrets(&self, path: Option<&Path>) -> Result<Vec<SecretString>, ConfigError> {
-        let Some(path) = path else { return Ok(Vec::new()) };
-        let secrets = self.secrets("cursor.key_file", path)?;
-        let shortest = crate::service::cursor::MIN_SECRET_BYTES;
-        if secrets.iter().any(|secret| secret.expose_secret().len() < shortest) {
-            return Err(self.fault("cursor.key_file", &format!("expected {shortest} bytes or more on each line")));
-        }
-        Ok(secrets)
+    pub(super) fn cursor_keys(&self, path: Option<&Path>) -> Result<Option<Arc<Live<CursorKeys>>>, ConfigError> {
+        const KEY: &str = "cursor.key_file";
+        let Some(path) = path else { return Ok(None) };
+        let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
+        let keys = Live::of_file(KEY, path, parse).map_err(|why| self.fault(KEY, &why))?;
+        Ok(Some(Arc::new(keys)))
     }
 
     /// Exact origins: scheme, host and port as browsers send them.

@@ -8,6 +8,7 @@ mod raw;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -16,7 +17,9 @@ use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::live::Live;
 use crate::model::SourceName;
+use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
@@ -36,8 +39,8 @@ pub struct Config {
     pub auth: Auth,
     pub callers: Vec<CallerConfig>,
     pub rate_limit: RateLimit,
-    /// Empty: a random key for this process.
-    pub cursor_secrets: Vec<SecretString>,
+    /// `None`: a random key for this process.
+    pub cursor_keys: Option<Arc<Live<CursorKeys>>>,
     pub cursor_lifetime: Duration,
     pub idempotency_retention: Duration,
     /// Of the answers kept under idempotency keys.
@@ -206,7 +209,7 @@ impl Config {
                 default: checker.quota("rate_limit.default", raw.rate_limit.default)?,
                 per_address: checker.quota("rate_limit.per_address", raw.rate_limit.per_address)?,
             },
-            cursor_secrets: checker.cursor_secrets(raw.cursor.key_file.as_deref())?,
+            cursor_keys: checker.cursor_keys(raw.cursor.key_file.as_deref())?,
             cursor_lifetime: raw.cursor.lifetime,
             idempotency_retention: raw.idempotency.retention,
             idempotency_max_bytes: usize::try_from(raw.idempotency.max_bytes.as_u64()).unwrap_or(usize::MAX),

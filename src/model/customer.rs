@@ -57,7 +57,7 @@ pub enum AccountType {
 }
 
 /// One staff member's link to the customer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Relation {
     #[schema(value_type = String)]
     pub source: SourceName,
@@ -79,7 +79,7 @@ pub struct Relation {
     pub tags: Vec<Tag>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Tag {
     /// The tag's id in WeCom; `null` for a personal tag.
     #[schema(required)]
@@ -91,7 +91,7 @@ pub struct Tag {
     pub scope: TagScope,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TagScope {
     Corp,

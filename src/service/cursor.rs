@@ -3,6 +3,7 @@
 //! A cursor is `base64url(version ‖ nonce ‖ XChaCha20-Poly1305(key, payload, associated data = binding))`. What it is
 //! bound to is not inside but beside it, as associated data: a cursor with another binding does not open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,10 +12,10 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::live::Live;
 use crate::model::{CallerId, Fault, Problem, ProblemCode, SourceName};
 use crate::upstream::Position;
 
@@ -23,7 +24,7 @@ const NONCE_BYTES: usize = 24;
 /// The longest text that is looked at.
 const MAX_CHARS: usize = 4_096;
 /// The shortest secret that keys are made from.
-pub const MIN_SECRET_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// Where a walk stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,30 +72,40 @@ struct Sealed {
     expires: i64,
 }
 
-/// Seals and opens cursors. The first key seals, all open.
+/// The keys of one moment. The first seals, all open.
+pub struct CursorKeys(Vec<XChaCha20Poly1305>);
+
+/// A secret that is too short to make a key from, or none at all.
+#[derive(Debug, thiserror::Error)]
+#[error("expected at least one secret, and {MIN_SECRET_BYTES} bytes or more on each line")]
+pub struct ShortSecret;
+
+impl CursorKeys {
+    /// From the bytes of a file of secrets, one a line; empty lines count for nothing.
+    ///
+    /// # Errors
+    /// There is no secret, or one is shorter than 32 bytes.
+    pub fn of_lines(lines: &[u8]) -> Result<Self, ShortSecret> {
+        let lines = lines.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let keys: Vec<_> = lines.filter(|line| !line.is_empty()).map(key).collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(ShortSecret) } else { Ok(Self(keys)) }
+    }
+
+    /// A key of this process alone: its cursors die with it.
+    pub fn random() -> Self {
+        Self(vec![key(&rand::random::<[u8; MIN_SECRET_BYTES]>()).expect("32 bytes are long enough")])
+    }
+}
+
+/// Seals and opens cursors, with the keys of the moment.
 pub struct Cursors {
-    keys: Vec<XChaCha20Poly1305>,
+    keys: Arc<Live<CursorKeys>>,
     lifetime: Duration,
 }
 
-/// A secret that is too short to make a key from.
-#[derive(Debug, thiserror::Error)]
-#[error("expected at least one secret of {MIN_SECRET_BYTES} bytes or more, one a line")]
-pub struct ShortSecret;
-
 impl Cursors {
-    /// # Errors
-    /// There is no secret, or one is shorter than 32 bytes.
-    pub fn new(secrets: &[SecretString], lifetime: Duration) -> Result<Self, ShortSecret> {
-        let keys: Vec<_> =
-            secrets.iter().map(|secret| key(secret.expose_secret().as_bytes())).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(ShortSecret) } else { Ok(Self { keys, lifetime }) }
-    }
-
-    /// Keys of this process alone: its cursors die with it.
-    pub fn with_random_key(lifetime: Duration) -> Self {
-        let key = key(&rand::random::<[u8; MIN_SECRET_BYTES]>()).expect("32 bytes are long enough");
-        Self { keys: vec![key], lifetime }
+    pub fn new(keys: Arc<Live<CursorKeys>>, lifetime: Duration) -> Self {
+        Self { keys, lifetime }
     }
 
     pub fn seal(&self, state: WalkState, binding: &Binding<'_>, now: Timestamp) -> String {
@@ -103,7 +114,7 @@ impl Cursors {
         let payload = serde_json::to_vec(&sealed).expect("a struct of numbers and texts has a JSON form");
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let aad = binding.bytes();
-        let sealed = self.keys[0]
+        let sealed = self.keys.get().0[0]
             .encrypt(&XNonce::from(nonce), Payload { msg: &payload, aad: &aad })
             .expect("a payload of some bytes is within the cipher's limits");
         let mut bytes = vec![VERSION];
@@ -133,7 +144,8 @@ impl Cursors {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let nonce = XNonce::from(*nonce);
         let aad = binding.bytes();
-        let payload = self.keys.iter().find_map(|key| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok())?;
+        let open = |key: &XChaCha20Poly1305| key.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok();
+        let payload = self.keys.get().0.iter().find_map(open)?;
         serde_json::from_slice(&payload).ok()
     }
 }
@@ -158,13 +170,18 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
+    use crate::live::Reread;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
 
+    fn with_keys(keys: CursorKeys) -> Cursors {
+        Cursors::new(Arc::new(Live::fixed(keys)), HOUR)
+    }
+
     fn cursors(secrets: &[&str]) -> Cursors {
-        let secrets: Vec<SecretString> = secrets.iter().map(|secret| (*secret).to_owned().into()).collect();
-        Cursors::new(&secrets, HOUR).unwrap()
+        with_keys(CursorKeys::of_lines(secrets.join("\n").as_bytes()).unwrap())
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -287,16 +304,42 @@ mod tests {
 
     #[test]
     fn short_secrets_and_none_are_no_keys() {
-        let short: SecretString = "x".repeat(31).into();
-        assert!(Cursors::new(&[], HOUR).is_err());
-        assert!(Cursors::new(&[OLD.to_owned().into(), short], HOUR).is_err());
+        let short = "x".repeat(31);
+        for lines in [String::new(), "\n\r\n".to_owned(), short.clone(), format!("{OLD}\n{short}\n")] {
+            assert!(CursorKeys::of_lines(lines.as_bytes()).is_err(), "{lines:?}");
+        }
+        let lines = format!("\n{NEW}\r\n\n{OLD}\n");
+        let read = with_keys(CursorKeys::of_lines(lines.as_bytes()).unwrap());
+        for one in [NEW, OLD] {
+            let cursor = cursors(&[one]).seal(state(), &binding(), at(0));
+            assert_eq!(read.open(&cursor, &binding(), at(0)), Ok(state()), "breaks of lines are no part of a secret");
+        }
     }
 
     #[test]
     fn two_processes_without_a_key_do_not_take_each_others_cursors() {
-        let (one, two) = (Cursors::with_random_key(HOUR), Cursors::with_random_key(HOUR));
+        let (one, two) = (with_keys(CursorKeys::random()), with_keys(CursorKeys::random()));
         let cursor = one.seal(state(), &binding(), at(0));
         assert!(one.open(&cursor, &binding(), at(0)).is_ok());
         assert!(two.open(&cursor, &binding(), at(0)).is_err());
+    }
+
+    #[test]
+    fn a_file_with_a_line_that_is_too_short_leaves_the_keys_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys");
+        std::fs::write(&file, OLD).unwrap();
+        let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
+        let keys = Arc::new(Live::of_file("cursor.key_file", &file, parse).unwrap());
+        let cursors = Cursors::new(keys.clone(), HOUR);
+        let old = cursors.seal(state(), &binding(), at(0));
+        for unusable in [format!("{NEW}\nshort\n"), String::new()] {
+            std::fs::write(&file, unusable).unwrap();
+            assert!(!keys.reread());
+            assert!(cursors.open(&old, &binding(), at(0)).is_ok());
+        }
+        std::fs::write(&file, NEW).unwrap();
+        assert!(keys.reread());
+        assert!(cursors.open(&old, &binding(), at(0)).is_err());
     }
 }

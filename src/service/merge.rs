@@ -2,6 +2,8 @@
 //!
 //! Merging one record is the identity, merging is associative, and nothing merged with a record changes it.
 
+use indexmap::IndexSet;
+
 use crate::model::{AccountType, Customer, Gender, SourcedCustomer, Warning};
 
 /// Merges in the order given; `None` where there is nothing to merge.
@@ -40,13 +42,8 @@ fn first_known<T: PartialEq + Copy>(a: Option<T>, b: Option<T>, unknown: T) -> O
     a.filter(known).or(b.filter(known)).or(a).or(b)
 }
 
-fn union(mut a: Vec<String>, b: Vec<String>) -> Vec<String> {
-    for value in b {
-        if !a.contains(&value) {
-            a.push(value);
-        }
-    }
-    a
+fn union(a: Vec<String>, b: Vec<String>) -> Vec<String> {
+    a.into_iter().chain(b).collect::<IndexSet<_>>().into_iter().collect()
 }
 
 fn concat<T>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {

@@ -1,11 +1,10 @@
 //! The part of the configuration that every source has; each kind adds its own (`juzibot::config`, `tanma::config`).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use url::{Host, Url};
@@ -251,27 +250,6 @@ impl Settings {
         url.set_path(&format!("{prefix}{path}"));
         url
     }
-}
-
-/// A secret that is given in place or by a file whose trailing newline is dropped.
-pub fn secret(
-    name: &SourceName,
-    key: &'static str,
-    inline: Option<SecretString>,
-    file: Option<PathBuf>,
-) -> Result<SecretString, ConfigError> {
-    let fault = |expected: String| ConfigError::Setting { source_name: name.clone(), key, expected };
-    let secret = match (inline, file) {
-        (Some(secret), None) => secret,
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| fault(format!("the file {} cannot be read: {error}", path.display())))?;
-            text.trim_end_matches(['\r', '\n']).to_owned().into()
-        }
-        (Some(_), Some(_)) => return Err(fault(format!("expected either {key} or {key}_file, not both"))),
-        (None, None) => return Err(fault(format!("missing; expected {key} or {key}_file"))),
-    };
-    if secret.expose_secret().is_empty() { Err(fault("is empty".to_owned())) } else { Ok(secret) }
 }
 
 /// Shows that a secret is there, and nothing of it.

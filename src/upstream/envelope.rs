@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::model::{SourceName, UpstreamReply};
 
 use super::http::Reply;
-use super::lenient::{self, Code, Object};
+use super::lenient::{self, Code, List, Object, TOO_MANY};
 use super::redact::Redactor;
 use super::{CodeClass, CodeTable, Failure, UpstreamError};
 
@@ -131,7 +131,7 @@ impl<'a> Envelope<'a> {
 
     /// `data` that is a list of objects; absent and null are empty.
     pub fn objects<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
-        Ok(Object::all(self.data()?.unwrap_or_default()))
+        Ok(objects(self.data()?))
     }
 
     /// `data` as it came.
@@ -147,8 +147,12 @@ impl<'a> Envelope<'a> {
     /// `fail_list`; absent and null are empty.
     pub fn fail_list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
         let list = self.fail_list.map(|raw| parse(raw.get().as_bytes(), "fail_list"));
-        Ok(Object::all(list.transpose()?.unwrap_or_default()))
+        Ok(objects(list.transpose()?))
     }
+}
+
+fn objects<T>(list: Option<List<Object<T>>>) -> Vec<T> {
+    list.map(|List(objects)| Object::all(objects)).unwrap_or_default()
 }
 
 /// Where an answer could not be read: a path and a word, never a value.
@@ -165,6 +169,7 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Faul
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let what = match error.inner().classify() {
+            serde_json::error::Category::Data if error.inner().to_string().starts_with(TOO_MANY) => TOO_MANY,
             serde_json::error::Category::Data => "wrong type",
             // What cannot be parsed may stand below a key that we do not know: its path is the source's text.
             serde_json::error::Category::Eof => return Fault::at(within, "cut short"),

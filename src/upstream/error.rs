@@ -139,6 +139,11 @@ impl UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the source refused our token, signature or clock.
+    pub fn refuses_credentials(&self) -> bool {
+        matches!(&self.failure, Failure::Refused { class: CodeClass::Credentials, .. })
+    }
+
     /// Whether the source's code says that it does not know the customer.
     pub fn says_not_found(&self) -> bool {
         matches!(&self.failure, Failure::Refused { class: CodeClass::NotFound, .. })

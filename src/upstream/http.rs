@@ -1,5 +1,6 @@
 //! The one HTTP client for sources: timeouts, size cap, and errors without a URL in them.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -187,10 +188,20 @@ impl Client {
             (true, true) => Failure::TimedOut { sent: false, phase: Phase::Connect },
             (true, false) => Failure::Unreachable,
             (false, true) => Failure::TimedOut { sent: true, phase: Phase::Answer },
+            (false, false) if is_unreadable(&error) => {
+                Failure::BadPayload("its head is not HTTP or too large".to_owned())
+            }
             (false, false) => Failure::ConnectionLost,
         };
         self.error(failure).caused_by(error.without_url())
     }
+}
+
+/// Whether something was answered that hyper could not take for a head: what is no HTTP, more than a hundred headers, or
+/// more than some 400 KiB of them.
+fn is_unreadable(error: &reqwest::Error) -> bool {
+    std::iter::successors(error.source(), |cause| (**cause).source())
+        .any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
 }
 
 /// Our clock's distance from that of who wrote `Date` (RFC 9110 §6.6.1), in whole seconds.

@@ -1,9 +1,11 @@
 //! Readers for what vendors send: absent, null, empty and numbers in strings are all forms of the same thing.
 
+use std::hash::Hash;
 use std::marker::PhantomData;
 
+use indexmap::IndexSet;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A text; absent, null and `""` are `None`.
@@ -13,7 +15,7 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
 
 /// A list; absent and null are empty.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+    Ok(Option::<List<T>>::deserialize(deserializer)?.map(|list| list.0).unwrap_or_default())
 }
 
 /// A list of objects; absent and null are empty.
@@ -60,6 +62,40 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
+/// The most elements of one list: ten times the largest page that a source is asked for. Elements may be much smaller in
+/// an answer than what is made of them, so the size of the answer alone does not bound that.
+pub const MAX_ELEMENTS: usize = 10_000;
+
+/// What is said of a list that is longer.
+pub const TOO_MANY: &str = "too many elements";
+
+/// A list that is read up to [`MAX_ELEMENTS`].
+#[derive(Debug)]
+pub struct List<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+            type Value = List<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<List<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(element) = elements.next_element()? {
+                    if list.len() == MAX_ELEMENTS {
+                        return Err(de::Error::custom(TOO_MANY));
+                    }
+                    list.push(element);
+                }
+                Ok(List(list))
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
 /// An object. A derived struct alone reads an array too, its elements as the fields in the order in which we happen to
 /// declare them; what a source sends as an array where an object belongs is no such thing.
 #[derive(Debug)]
@@ -87,18 +123,48 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// So many values are held against each other; of more each is found by its hash, for a source decides how many there are.
+const FEW: usize = 16;
+
 /// Each value once, in order of first appearance.
-pub fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+pub fn distinct<T: Eq + Hash>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut values = values.into_iter();
     let mut kept = Vec::new();
-    for value in values {
-        if !kept.contains(&value) {
-            kept.push(value);
+    while kept.len() < FEW {
+        match values.next() {
+            Some(value) if kept.contains(&value) => {}
+            Some(value) => kept.push(value),
+            None => return kept,
         }
     }
-    kept
+    kept.into_iter().chain(values).collect::<IndexSet<T>>().into_iter().collect()
 }
 
 /// Each text once, in order of first appearance, empty ones left out.
 pub fn distinct_texts(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     distinct(texts.into_iter().filter(|text| !text.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn few_or_many_each_is_there_once_and_where_it_first_was(values in vec(0_u8..60, 0..200)) {
+            let first = |(index, value): (usize, &u8)| (!values[..index].contains(value)).then_some(*value);
+            let expected: Vec<u8> = values.iter().enumerate().filter_map(first).collect();
+            prop_assert_eq!(distinct(values.iter().copied()), expected);
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_up_to_its_bound() {
+        let read = |elements: usize| serde_json::from_str::<List<u8>>(&format!("[{}0]", "0,".repeat(elements - 1)));
+        assert_eq!(read(MAX_ELEMENTS).unwrap().0.len(), MAX_ELEMENTS);
+        assert!(read(MAX_ELEMENTS + 1).unwrap_err().to_string().starts_with(TOO_MANY));
+    }
 }

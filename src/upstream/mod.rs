@@ -16,6 +16,7 @@ mod lenient;
 mod phase;
 mod reading;
 mod redact;
+mod secret;
 pub mod tanma;
 
 use std::collections::BTreeMap;
@@ -24,11 +25,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::live::Reread;
 use crate::model::{
     CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer, UpstreamReply,
 };
 
-use guard::Guard;
+use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
@@ -36,6 +38,7 @@ pub use error::{Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
 pub use phase::{Phase, Progress};
 pub use reading::{Unreadable, list, origin, shown_origin, word};
+pub use secret::SourceSecret;
 
 /// Until when an answer is of use. Every wait for a source is cut by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +159,7 @@ pub struct Source {
     offers: BTreeMap<Operation, OperationOffer>,
     codes: CodeTable,
     guard: Arc<Guard>,
+    secret: SourceSecret,
 }
 
 impl Source {
@@ -165,6 +169,7 @@ impl Source {
         mut operations: Operations,
         mut offers: BTreeMap<Operation, OperationOffer>,
         codes: CodeTable,
+        secret: SourceSecret,
     ) -> Self {
         let settings = &config.settings;
         for operation in Operation::ALL {
@@ -181,7 +186,9 @@ impl Source {
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
         }
-        let guard = Arc::new(Guard::new(config.name.clone(), settings.max_in_flight, &settings.resilience));
+        let credentials = Credentials::new(secret.clone());
+        let guard = Guard::new(config.name.clone(), settings.max_in_flight, &settings.resilience, credentials);
+        let guard = Arc::new(guard);
         Self {
             name: config.name.clone(),
             kind: config.kind.kind(),
@@ -189,7 +196,13 @@ impl Source {
             offers,
             codes,
             guard,
+            secret,
         }
+    }
+
+    /// What is to be read again from time to time: the secret, where a file holds it.
+    pub fn secret(&self) -> Arc<dyn Reread> {
+        Arc::new(self.secret.clone())
     }
 
     /// The operation that asks for a customer by this kind of id.

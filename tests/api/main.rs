@@ -23,6 +23,8 @@ mod limits;
 mod lists;
 mod problems;
 mod resilience;
+mod rotation;
 mod streams;
 mod support;
 mod tanma;
+mod upstream_side;

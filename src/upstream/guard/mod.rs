@@ -4,6 +4,7 @@
 mod breaker;
 mod bulkhead;
 mod config;
+mod credentials;
 mod operations;
 mod retry;
 
@@ -25,6 +26,7 @@ use bulkhead::{Bulkhead, PATIENCE, Slot};
 use retry::Retries;
 
 pub(super) use config::{Raw, Resilience};
+pub(super) use credentials::Credentials;
 pub(super) use operations::guarded;
 
 type OutboundQuota = governor::RateLimiter<
@@ -42,6 +44,7 @@ pub(super) struct Guard {
     bulkhead: Bulkhead,
     /// What the source allows us, where the configuration says so.
     quota: Option<OutboundQuota>,
+    credentials: Credentials,
     seen: Mutex<Seen>,
 }
 
@@ -54,7 +57,7 @@ struct Seen {
 }
 
 impl Guard {
-    pub(super) fn new(source: SourceName, max_in_flight: usize, config: &Resilience) -> Self {
+    pub(super) fn new(source: SourceName, max_in_flight: usize, config: &Resilience, credentials: Credentials) -> Self {
         let quota = config.quota.map(|quota| OutboundQuota::direct_with_clock(quota, TokioClock::default()));
         Self {
             source,
@@ -62,6 +65,7 @@ impl Guard {
             retries: Retries::new(config.retry),
             bulkhead: Bulkhead::new(max_in_flight),
             quota,
+            credentials,
             seen: Mutex::default(),
         }
     }
@@ -78,7 +82,9 @@ impl Guard {
         SourceHealth { state, breaker, last_success_at: seen.last_success_at, last_error: seen.last_error.clone() }
     }
 
-    /// A read: tried again while that is of use, within budget and deadline.
+    /// A read: tried again while that is of use, within budget and deadline. One whose credentials were refused is made
+    /// again at once where there are others by now: what counts as a try, and against the budget, is what the source
+    /// failed to do, and this can come no more often than the secret changes.
     async fn read<T, F: Future<Output = Result<T, UpstreamError>>>(
         &self,
         operation: Operation,
@@ -86,10 +92,20 @@ impl Guard {
         call: impl Fn() -> F,
     ) -> Result<T, UpstreamError> {
         let once = || self.once(Effect::Read, operation, deadline, &call, |_| None);
-        self.try_again(deadline, UpstreamError::may_read_again, once).await
+        let with_the_secret_of_now = || async {
+            let sent_with = self.credentials.now();
+            match once().await {
+                Err(error) if error.refuses_credentials() && self.credentials.renewed(&sent_with, deadline).await => {
+                    once().await
+                }
+                result => result,
+            }
+        };
+        self.try_again(deadline, UpstreamError::may_read_again, with_the_secret_of_now).await
     }
 
-    /// A write: tried again only where it is certain that nothing of it reached the source.
+    /// A write: tried again only where it is certain that nothing of it reached the source. Refused credentials are read
+    /// again for the next one.
     async fn write<F: Future<Output = Result<WriteReply, UpstreamError>>>(
         &self,
         operation: Operation,
@@ -97,7 +113,14 @@ impl Guard {
         call: impl Fn() -> F,
     ) -> Result<WriteReply, UpstreamError> {
         let unreachable = |error: &UpstreamError| error.failure == Failure::Unreachable;
-        let once = || self.once(Effect::Write, operation, deadline, &call, |reply| reply.refusal.as_ref());
+        let once = || async {
+            let sent_with = self.credentials.now();
+            let result = self.once(Effect::Write, operation, deadline, &call, refusal_of).await;
+            if result.as_ref().map_or_else(Some, refusal_of).is_some_and(UpstreamError::refuses_credentials) {
+                self.credentials.renewed(&sent_with, deadline).await;
+            }
+            result
+        };
         self.try_again(deadline, unreachable, once).await
     }
 
@@ -198,4 +221,9 @@ impl Guard {
             }
         }
     }
+}
+
+/// What of a write that was answered is a failure after all.
+fn refusal_of(reply: &WriteReply) -> Option<&UpstreamError> {
+    reply.refusal.as_ref()
 }

@@ -6,13 +6,14 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::model::SourceName;
-use crate::upstream::config::{ConfigError, hidden, secret};
+use crate::upstream::config::{ConfigError, hidden};
+use crate::upstream::secret::{Keys, SourceSecret};
 
 /// The settings of a JuziBot source, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Sent in the query of every call (JuziBot documentation, customer).
-    pub token: SecretString,
+    pub token: SourceSecret,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -25,6 +26,7 @@ pub struct Raw {
 
 impl Config {
     pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
-        Ok(Self { token: secret(name, "token", raw.token, raw.token_file)? })
+        let keys = Keys { inline: "token", file: "token_file" };
+        Ok(Self { token: SourceSecret::read(name, keys, raw.token, raw.token_file, |_| Ok(()))? })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexSet;
 use jiff::Timestamp;
 
 use crate::model::{
@@ -38,7 +39,7 @@ pub const FIELDS: &[&str] = &[
 
 pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
     let mut warnings = Vec::new();
-    let mut relations = Vec::with_capacity(wire.follow_user.len());
+    let mut relations = IndexSet::with_capacity(wire.follow_user.len());
     for follow in wire.follow_user {
         let index = relations.len();
         let warned_before = warnings.len();
@@ -50,11 +51,9 @@ pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
                 detail,
             });
         });
-        if relations.contains(&relation) {
+        if !relations.insert(relation) {
             // What was wrong with it has been said of the one that is kept.
             warnings.truncate(warned_before);
-        } else {
-            relations.push(relation);
         }
     }
     let customer = Customer {
@@ -67,7 +66,7 @@ pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         gender: wire.gender.map(gender),
         account_type: wire.kind.map(account_type),
         mobiles: distinct_texts(relations.iter().flat_map(|relation| relation.mobiles.iter().cloned())),
-        relations,
+        relations: relations.into_iter().collect(),
         records: vec![Record {
             source: source.clone(),
             id: wire.external_user_id,

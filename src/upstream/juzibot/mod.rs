@@ -18,7 +18,7 @@ use crate::model::{CustomerId, Operation, OperationOffer, Paging, Remark, Source
 
 use super::envelope::{Envelope, Opener};
 use super::http::{Client, Effect, Reply};
-use super::redact::Redactor;
+use super::secret::SourceSecret;
 use super::{
     AddFollowUps, ClientConfig, ClientError, CodeClass, CodeTable, Deadline, FailedEntry, FollowUpEntry, GetCustomer,
     GetRequest, ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig,
@@ -40,23 +40,19 @@ const CODES: &[(&str, CodeClass)] = &[("-1", CodeClass::Invalid), ("-2", CodeCla
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
     let codes = CodeTable::new(CODES, &settings.codes);
-    let url = |path: &str| {
-        let mut url = settings.url(path);
-        url.query_pairs_mut().append_pair("token", kind.token.expose_secret());
-        url
-    };
     let juzibot = Arc::new(Juzibot {
         client: Client::new(&config.name, settings, client)?,
         opener: Opener {
             name: config.name.clone(),
             codes: codes.clone(),
-            redactor: Redactor::new(vec![kind.token.clone()]),
+            redactor: kind.token.redactor(),
             clock_codes: &[],
         },
-        list: url("/api/v1/customer/list"),
-        detail: url("/api/v1/customer/detail"),
-        set_remark: url("/api/v1/customer/set_remark"),
-        add_follow: url("/api/v1/customer/add_follow"),
+        token: kind.token.clone(),
+        list: settings.url("/api/v1/customer/list"),
+        detail: settings.url("/api/v1/customer/detail"),
+        set_remark: settings.url("/api/v1/customer/set_remark"),
+        add_follow: settings.url("/api/v1/customer/add_follow"),
     });
     let operations = Operations {
         list: Some(juzibot.clone()),
@@ -65,7 +61,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
         set_remarks: Some(juzibot.clone()),
         add_follow_ups: Some(juzibot),
     };
-    Ok(Source::new(config, operations, offers(), codes))
+    Ok(Source::new(config, operations, offers(), codes, kind.token.clone()))
 }
 
 /// What JuziBot offers. Whether its reads are deprecated is not certain: one group-level page says so, the
@@ -88,10 +84,10 @@ fn offers() -> BTreeMap<Operation, OperationOffer> {
     ])
 }
 
-/// The URLs hold the token, so this has no `Debug` and none of them is printed.
 struct Juzibot {
     client: Client,
     opener: Opener,
+    token: SourceSecret,
     list: Url,
     detail: Url,
     set_remark: Url,
@@ -99,10 +95,16 @@ struct Juzibot {
 }
 
 impl Juzibot {
-    async fn get(&self, url: &Url, query: &[(&str, &str)], deadline: Deadline) -> Result<Reply, UpstreamError> {
+    /// The URL of one call, with the token of now. Nothing prints it: it goes into a request, and errors lose it.
+    fn with_token(&self, url: &Url, query: &[(&str, &str)]) -> Url {
         let mut url = url.clone();
-        url.query_pairs_mut().extend_pairs(query);
-        self.client.send(Effect::Read, deadline, || Request::new(Method::GET, url)).await
+        url.query_pairs_mut().append_pair("token", self.token.get().expose_secret()).extend_pairs(query);
+        url
+    }
+
+    async fn get(&self, url: &Url, query: &[(&str, &str)], deadline: Deadline) -> Result<Reply, UpstreamError> {
+        let request = || Request::new(Method::GET, self.with_token(url, query));
+        self.client.send(Effect::Read, deadline, request).await
     }
 
     async fn post<T: Serialize + Sync>(
@@ -115,7 +117,7 @@ impl Juzibot {
         let reply = self
             .client
             .send(Effect::Write, deadline, || {
-                let mut request = Request::new(Method::POST, url.clone());
+                let mut request = Request::new(Method::POST, self.with_token(url, &[]));
                 request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 *request.body_mut() = Some(body.into());
                 request
@@ -203,12 +205,12 @@ impl GetCustomer for Juzibot {
             Err(error) if error.says_not_found() => return Ok(None),
             other => other?,
         };
-        let Some(data) = envelope.raw_data().filter(|data| !is_empty_object(data.get())) else {
+        if envelope.raw_data().is_none_or(|data| is_empty_object(data.get())) {
             return Ok(None);
-        };
+        }
         let unreadable = |fault| self.opener.unreadable(fault);
         let customer: wire::Customer = envelope.object().map_err(unreadable)?.unwrap_or_default();
-        let raw = if request.raw { serde_json::from_str(data.get()).ok() } else { None };
+        let raw = if request.raw { envelope.data().map_err(unreadable)? } else { None };
         Ok(Some(convert::customer(&self.opener.name, customer, raw)))
     }
 }

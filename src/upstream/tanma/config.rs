@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::model::SourceName;
-use crate::upstream::config::{ConfigError, hidden, secret};
+use crate::upstream::config::{ConfigError, hidden};
+use crate::upstream::secret::{Demand, Keys, SourceSecret};
 
 /// The settings of a Tanma source, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub app_id: String,
     /// The key that signs every call.
-    pub app_key: SecretString,
+    pub app_key: SourceSecret,
     /// Whether the key itself is sent in the header `appKey`. The vendor's pages list the header, two public clients
     /// leave it out; it is the signing secret, so it stays at home unless asked for.
     pub send_app_key_header: bool,
@@ -52,16 +53,15 @@ impl Config {
             key,
             expected: expected.to_owned(),
         };
-        let app_key = secret(name, "app_key", raw.app_key, raw.app_key_file)?;
         if raw.app_id.is_empty() || !raw.app_id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(fault("app_id", "expected visible ASCII characters"));
         }
         if raw.page_size == 0 || raw.page_size > 1_000 {
             return Err(fault("page_size", "expected a number from 1 to 1000"));
         }
-        if raw.send_app_key_header && super::header_value(&app_key).is_none() {
-            return Err(fault("app_key", "cannot be sent as a header: expected visible ASCII characters"));
-        }
+        let keys = Keys { inline: "app_key", file: "app_key_file" };
+        let demand: Demand = if raw.send_app_key_header { fits_a_header } else { |_| Ok(()) };
+        let app_key = SourceSecret::read(name, keys, raw.app_key, raw.app_key_file, demand)?;
         Ok(Self {
             app_id: raw.app_id,
             app_key,
@@ -71,4 +71,9 @@ impl Config {
             detail_requires_staff_id: raw.detail_requires_staff_id,
         })
     }
+}
+
+fn fits_a_header(key: &SecretString) -> Result<(), &'static str> {
+    let fits = key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err("cannot be sent as a header: expected visible ASCII characters") }
 }

@@ -22,7 +22,6 @@ use crate::model::{Operation, OperationOffer, Paging, SourcedCustomer};
 
 use super::envelope::{Envelope, Fault, Opener};
 use super::http::{Client, Effect, Reply};
-use super::redact::Redactor;
 use super::{
     ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, ListCustomers, ListPage,
     ListRequest, Operations, Position, Source, SourceConfig, UpstreamError,
@@ -49,7 +48,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
         opener: Opener {
             name: config.name.clone(),
             codes: codes.clone(),
-            redactor: Redactor::new(vec![kind.app_key.clone()]),
+            redactor: kind.app_key.redactor(),
             clock_codes: CLOCK_CODES,
         },
         list: settings.url("/api/v3/customer-relation/list-by-qw-user-id"),
@@ -58,7 +57,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
     });
     let operations =
         Operations { list: Some(tanma.clone()), get_by_external_user_id: Some(tanma), ..Operations::default() };
-    Ok(Source::new(config, operations, offers(kind), codes))
+    Ok(Source::new(config, operations, offers(kind), codes, kind.app_key.clone()))
 }
 
 fn offers(config: &Config) -> BTreeMap<Operation, OperationOffer> {
@@ -95,8 +94,9 @@ impl Tanma {
         let body = serde_json::to_vec(query).expect("structs of strings and numbers have a JSON form");
         self.client
             .send(Effect::Read, deadline, || {
+                let app_key = self.config.app_key.get();
                 let timestamp = Timestamp::now().as_millisecond().to_string();
-                let sign = sign::sign(&self.config.app_id, &timestamp, &body, &self.config.app_key);
+                let sign = sign::sign(&self.config.app_id, &timestamp, &body, &app_key);
                 let mut request = Request::new(Method::POST, url.clone());
                 let headers = request.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -108,8 +108,7 @@ impl Tanma {
                     }
                 }
                 if self.config.send_app_key_header {
-                    headers
-                        .extend(header_value(&self.config.app_key).map(|key| (HeaderName::from_static("appkey"), key)));
+                    headers.extend(header_value(&app_key).map(|key| (HeaderName::from_static("appkey"), key)));
                 }
                 *request.body_mut() = Some(body.into());
                 request

@@ -110,6 +110,10 @@ fn replaced(line: &str, by: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A source whose key cannot be sent as it is told to.
+const TANMA: &str = "[sources.second]\nkind = \"tanma\"\nbase_url = \"https://tanma.example\"\napp_id = \"an_app\"\n\
+    app_key_file = \"no-ascii\"\nsend_app_key_header = true";
+
 /// The file of [`check`].
 const FILE: &str = "gateway.toml";
 
@@ -151,17 +155,31 @@ async fn what_cannot_be_read_is_told_by_key_origin_and_form() {
 #[tokio::test]
 async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
     let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [
+        ("empty", &b"\n"[..]),
+        ("two-lines", b"CANARY-one\nCANARY-two\n"),
+        ("no-text", b"CANARY\xFF"),
+        ("no-ascii", "CANARY-钥匙".as_bytes()),
+    ] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
     let table = [
         // Secrets.
         (replaced("token", "token_file = \"of-nobody\""), ["sources.juzibot.token", "of-nobody", "cannot be read"]),
         (with("token_file = \"x\""), ["sources.juzibot.token", "token_file", "not both"]),
         (replaced("token", ""), ["sources.juzibot.token", "token_file", "missing"]),
         (replaced("token", "token = \"\""), ["sources.juzibot.token", FILE, "is empty"]),
+        (replaced("token", "token_file = \"empty\""), ["sources.juzibot.token_file", FILE, "is empty"]),
+        (replaced("token", "token_file = \"two-lines\""), ["sources.juzibot.token_file", FILE, "one line"]),
+        (replaced("token", "token_file = \"no-text\""), ["sources.juzibot.token_file", FILE, "UTF-8"]),
+        (with(TANMA), ["sources.second.app_key_file", FILE, "visible ASCII"]),
         (replaced("secret", "secret = \"CANARY-short\""), ["auth.issuers.login.secret", FILE, "32 bytes"]),
         (replaced("secret", "secret_file = \"of-nobody\""), ["auth.issuers.login.secret_file", FILE, "of-nobody"]),
         (replaced("algorithms", "algorithms = [\"RS256\"]"), ["auth.issuers.login.algorithms", FILE, "HS256"]),
         (replaced("algorithms", "algorithms = [\"none\"]"), ["auth.issuers.login.algorithms", FILE, "`HS256`"]),
         (with("[cursor]\nkey_file = \"of-nobody\""), ["cursor.key_file", FILE, "of-nobody"]),
+        (with("[cursor]\nkey_file = \"empty\""), ["cursor.key_file", FILE, "at least one"]),
+        (with("[cursor]\nkey_file = \"two-lines\""), ["cursor.key_file", FILE, "32 bytes"]),
         // What does not fit together.
         (format!("source_order = [\"tanma\"]\n{BASE}"), ["source_order", FILE, "each configured source once"]),
         (replaced("base_url", "base_url = \"http://hub.example\""), ["sources.juzibot.base_url", FILE, "allow_http"]),

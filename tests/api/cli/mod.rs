@@ -1,6 +1,7 @@
 //! Contract §9: the commands, as processes.
 
 mod configuration;
+mod outbound;
 mod serving;
 mod stopping;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{JUZIBOT, WRITES};
-use crate::support::failures::{FAILURES, Items, WORDS, check_discretion, check_reads, check_redirects};
+use crate::support::failures::{FAILURES, Items, WORDS, check_discretion, check_reads};
 use crate::support::{JUZIBOT_TOKEN, Stage};
 
 #[tokio::test]
@@ -61,20 +61,6 @@ async fn where_one_chunk_of_two_fails_its_items_alone_are_said_to() {
             assert_eq!(data["summary"][failure.items.word()], 1, "{}", failure.name);
             check_discretion(failure.name, &reply.body);
         }
-    }
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    for path in [JUZIBOT.list_path(), JUZIBOT.detail_path()] {
-        let reply = check_redirects(JUZIBOT, async |gateway| gateway.get(path).await).await;
-        reply.problem(502, "source_rejected");
-    }
-    for write in WRITES {
-        let batch = json!({"items": [(write.item)("rocky")]});
-        let reply = check_redirects(JUZIBOT, async |gateway| gateway.post(write.path, &batch).await).await;
-        let result = reply.ok()["data"]["results"][0].clone();
-        assert_eq!((&result["status"], &result["problem"]["code"]), (&json!("unconfirmed"), &json!("source_rejected")));
     }
 }
 

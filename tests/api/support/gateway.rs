@@ -26,6 +26,9 @@ pub struct GatewayOptions {
     /// Keys of `[sources.juzibot]` and `[sources.tanma]`.
     pub juzibot: String,
     pub tanma: String,
+    /// How these sections give the secret.
+    pub juzibot_secret: String,
+    pub tanma_secret: String,
     /// Further keys of `[sources.juzibot.codes]`, beside `credentials` and `invalid`.
     pub juzibot_codes: String,
     /// Addresses of sources in place of the simulated ones.
@@ -53,6 +56,8 @@ impl Default for GatewayOptions {
             extra: String::new(),
             juzibot: String::new(),
             tanma: String::new(),
+            juzibot_secret: format!("token = \"{JUZIBOT_TOKEN}\""),
+            tanma_secret: format!("app_key = \"{APP_KEY}\""),
             juzibot_codes: String::new(),
             juzibot_url: None,
             tanma_url: None,
@@ -106,7 +111,7 @@ secret = "{JWT_SECRET}"
 [sources.juzibot]
 kind = "juzibot"
 base_url = "{juzibot_url}"
-token = "{JUZIBOT_TOKEN}"
+{juzibot_secret}
 {juzibot}
 [sources.juzibot.codes]
 credentials = [{}]
@@ -116,7 +121,7 @@ invalid = [{}]
 kind = "tanma"
 base_url = "{tanma_url}"
 app_id = "{app_id}"
-app_key = "{APP_KEY}"
+{tanma_secret}
 {tanma}
 {extra}
 "#,
@@ -130,6 +135,8 @@ app_key = "{APP_KEY}"
             juzibot_url = options.juzibot_url.unwrap_or_else(|| sandbox.juzibot_url()),
             tanma_url = options.tanma_url.unwrap_or_else(|| sandbox.tanma_url()),
             juzibot = options.juzibot,
+            juzibot_secret = options.juzibot_secret,
+            tanma_secret = options.tanma_secret,
             juzibot_codes = options.juzibot_codes,
             tanma = options.tanma,
             extra = options.extra,

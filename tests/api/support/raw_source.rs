@@ -12,6 +12,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub enum Behaviour {
     /// These bytes, then the end of the connection.
     Answer(Vec<u8>),
+    /// These bytes, and then the others again and again until the client leaves.
+    Forever { begin: Vec<u8>, again: Vec<u8> },
     /// A real RST instead of an answer.
     Reset,
     /// The connection stays open and nothing comes.
@@ -93,6 +95,12 @@ async fn serve(mut stream: TcpStream, decide: Arc<impl Fn(&str) -> Behaviour + S
             // A client that has read enough leaves in the middle: that is its right.
             let _sent = stream.write_all(&bytes).await;
             let _closed = stream.shutdown().await;
+        }
+        Behaviour::Forever { begin, again } => {
+            let mut sent = stream.write_all(&begin).await;
+            while sent.is_ok() {
+                sent = stream.write_all(&again).await;
+            }
         }
         Behaviour::Reset => stream.set_zero_linger().unwrap(),
         Behaviour::Silence => std::future::pending().await,

@@ -2,20 +2,12 @@
 
 use super::TANMA;
 use crate::support::Stage;
-use crate::support::failures::{WORDS, check_reads, check_redirects};
+use crate::support::failures::{WORDS, check_reads};
 use serde_json::json;
 
 #[tokio::test]
 async fn every_failure_of_a_read_is_told_for_what_it_is() {
     check_reads(TANMA).await;
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    for path in [TANMA.list_path(), TANMA.detail_path()] {
-        let reply = check_redirects(TANMA, async |gateway| gateway.get(path).await).await;
-        reply.problem(502, "source_rejected");
-    }
 }
 
 #[tokio::test]

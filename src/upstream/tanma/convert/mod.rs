@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexSet;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{self, Offset};
@@ -10,7 +11,7 @@ use crate::model::{
     Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag,
     TagScope, Warning, WarningCode,
 };
-use crate::upstream::lenient::{distinct, distinct_texts};
+use crate::upstream::lenient::{Code, List, distinct, distinct_texts};
 
 use super::wire;
 
@@ -55,22 +56,20 @@ const SHANGHAI: Offset = tz::offset(8);
 /// Collects what could not be read.
 struct Warnings<'a> {
     source: &'a SourceName,
-    list: Vec<Warning>,
+    list: IndexSet<Warning>,
 }
 
 impl Warnings<'_> {
     fn add(&mut self, code: WarningCode, pointer: &str, detail: impl Into<String>) {
         let warning =
             Warning { code, source: self.source.clone(), pointer: Some(pointer.to_owned()), detail: detail.into() };
-        if !self.list.contains(&warning) {
-            self.list.push(warning);
-        }
+        self.list.insert(warning);
     }
 }
 
 /// One row of the list.
 pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
-    let mut warnings = Warnings { source, list: Vec::new() };
+    let mut warnings = Warnings { source, list: IndexSet::new() };
     let fields = first_of_each_key(wire.fields, &mut warnings);
     let value_of = |key: &str| fields.get(key).and_then(|field| field.value_as_text.as_deref());
 
@@ -128,7 +127,7 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         relations: vec![relation],
         records: vec![record],
     };
-    SourcedCustomer { customer, warnings: warnings.list }
+    SourcedCustomer { customer, warnings: warnings.list.into_iter().collect() }
 }
 
 /// The rows of a detail, one a relation; `None` where there is none.
@@ -140,10 +139,11 @@ pub fn detail(
     if rows.is_empty() {
         return None;
     }
-    let mut warnings = Warnings { source, list: Vec::new() };
+    let mut warnings = Warnings { source, list: IndexSet::new() };
     let mut customer = Customer::default();
+    let mut relations = IndexSet::new();
     for row in rows {
-        let pointer = format!("/relations/{}/added_at", customer.relations.len());
+        let pointer = format!("/relations/{}/added_at", relations.len());
         let warned_before = warnings.list.len();
         let relation = Relation {
             source: source.clone(),
@@ -160,13 +160,12 @@ pub fn detail(
         customer.union_id = customer.union_id.or(row.union_id);
         customer.nickname = customer.nickname.or(row.wechat_nickname);
         customer.avatar_url = customer.avatar_url.or(row.wechat_avatar);
-        if customer.relations.contains(&relation) {
+        if !relations.insert(relation) {
             // What was wrong with it has been said of the one that is kept.
             warnings.list.truncate(warned_before);
-        } else {
-            customer.relations.push(relation);
         }
     }
+    customer.relations = relations.into_iter().collect();
     customer.name = customer.nickname.clone();
     customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
     customer.records = vec![Record {
@@ -179,7 +178,7 @@ pub fn detail(
         attributes: BTreeMap::new(),
         raw,
     }];
-    Some(SourcedCustomer { customer, warnings: warnings.list })
+    Some(SourcedCustomer { customer, warnings: warnings.list.into_iter().collect() })
 }
 
 /// The fields by their keys; of a key sent twice the first counts. A field without a key cannot be told apart and is
@@ -237,8 +236,8 @@ fn texts_in(text: &str) -> Texts {
     if !text.starts_with('[') {
         return if text.is_empty() { Texts::Array(Vec::new()) } else { Texts::Plain(text.to_owned()) };
     }
-    match serde_json::from_str::<Vec<crate::upstream::lenient::Code>>(text) {
-        Ok(texts) => Texts::Array(texts.into_iter().map(|text| text.0).collect()),
+    match serde_json::from_str::<List<Code>>(text) {
+        Ok(List(texts)) => Texts::Array(texts.into_iter().map(|text| text.0).collect()),
         Err(_) => Texts::Unreadable,
     }
 }

@@ -152,14 +152,3 @@ pub fn check_discretion(name: &str, answer: &str) {
         assert!(!answer.contains(secret), "{name}: {secret} in {answer}");
     }
 }
-
-/// A redirect is an unexpected status: where it points is never asked.
-pub async fn check_redirects(vendor: Vendor, ask: impl AsyncFn(&Gateway) -> Reply) -> Reply {
-    let elsewhere = wiremock::MockServer::start().await;
-    let to_elsewhere = Behaviour::http(&format!("302 Found\nLocation: {}/api", elsewhere.uri()), BODY_TEXT);
-    let source = RawSource::that(to_elsewhere).await;
-    let reply = ask(&vendor.gateway(&source.url, "", "").await).await;
-    assert_eq!(elsewhere.received_requests().await.unwrap().len(), 0);
-    check_discretion("redirect", &reply.body);
-    reply
-}

@@ -1,0 +1,273 @@
+//! JSON at the edges of what JSON is. Each answer is read, or is a bad payload: never a fault of ours.
+
+use serde_json::json;
+
+use super::{Bytes, VENDORS};
+use crate::support::failures::check_discretion;
+use crate::support::{Reply, Vendor};
+
+/// Far deeper than any stack that reads it by calling itself.
+const DEEP: usize = 100_000;
+
+fn nested(open: &str, close: &str) -> String {
+    format!("{}0{}", open.repeat(DEEP), close.repeat(DEEP))
+}
+
+/// Arrays, and arrays of more than one element.
+fn deep_lists() -> [String; 2] {
+    [nested("[", "]"), nested("[0,", "]")]
+}
+
+/// What is nested deeply in every way.
+fn depths() -> [String; 3] {
+    let [one, two] = deep_lists();
+    [one, two, nested("{\"a\":", "}")]
+}
+
+/// Members of a customer: a text, a number, a list, and one that nobody knows.
+struct Places {
+    text: &'static str,
+    number: &'static str,
+    list: &'static str,
+    unknown: &'static str,
+}
+
+fn places(vendor: Vendor) -> Places {
+    match vendor {
+        Vendor::Juzibot => Places { text: "name", number: "gender", list: "followUser", unknown: "corp" },
+        Vendor::Tanma => Places { text: "wechatNickname", number: "customerId", list: "tagIds", unknown: "corp" },
+    }
+}
+
+/// One row of a list with this member.
+fn page(vendor: Vendor, member: &str, json: &str) -> Vec<u8> {
+    let row = format!("{{\"qwUserId\": \"dowen\", \"externalUserId\": \"wm-one\", \"{member}\": {json}}}");
+    let data = match vendor {
+        Vendor::Juzibot => format!("[{row}]"),
+        Vendor::Tanma => format!("{{\"list\": [{row}]}}"),
+    };
+    envelope(&format!("\"data\": {data}"))
+}
+
+fn envelope(members: &str) -> Vec<u8> {
+    format!("{{\"code\": 0, \"errcode\": 0, {members}}}").into_bytes()
+}
+
+#[track_caller]
+fn bad(reply: &Reply, what: &str) {
+    assert_eq!(reply.status, 502, "{what}: {}", reply.body);
+    reply.problem(502, "source_bad_payload");
+    check_discretion(what, &reply.body);
+}
+
+#[tokio::test]
+async fn depth_is_a_bad_payload_where_something_is_read() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let places = places(vendor);
+        for deep in depths() {
+            for member in [places.text, places.number, places.list] {
+                stage.are(page(vendor, member, &deep)).await;
+                bad(&stage.list().await, member);
+            }
+            for member in ["errcode", "code"] {
+                stage.are(format!("{{\"{member}\": {deep}}}")).await;
+                bad(&stage.list().await, member);
+            }
+            stage.are(envelope(&format!("\"data\": {{\"list\": {deep}}}"))).await;
+            bad(&stage.list().await, "data.list");
+            stage.are(deep).await;
+            bad(&stage.list().await, "the whole");
+        }
+        for deep in deep_lists() {
+            stage.are(envelope(&format!("\"data\": {deep}"))).await;
+            bad(&stage.list().await, "data of a list");
+            bad(&stage.detail().await, "data of a detail");
+        }
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn depth_does_no_harm_where_nobody_looks_and_cannot_be_given_on_as_it_came() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        for deep in depths() {
+            let body = String::from_utf8(page(vendor, places(vendor).unknown, &deep)).unwrap();
+            stage.are(body.clone()).await;
+            stage.list().await.ok();
+            bad(&stage.raw_list().await, "raw");
+            // A message is of use as a text alone, and a list of failures to writes alone.
+            let rest = body.strip_prefix('{').unwrap();
+            stage.are(format!("{{\"errmsg\": {deep}, \"message\": {deep}, \"fail_list\": {deep}, {rest}")).await;
+            stage.list().await.ok();
+        }
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn depth_without_a_way_back_is_a_bad_payload_everywhere() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        for open in ["[", "{\"a\":", "[{\"a\":"] {
+            let open = open.repeat(DEEP);
+            for member in ["data", "message", "total", "nobody"] {
+                stage.are(format!("{{\"code\": 0, \"{member}\": {open}")).await;
+                bad(&stage.list().await, member);
+            }
+        }
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn depth_within_a_text_is_a_text() {
+    let stage = Bytes::of(Vendor::Tanma, "").await;
+    for deep in depths() {
+        let fields = json!([
+            {"field": "mobile", "type": 8, "valueAsText": deep},
+            {"field": "tags", "type": 6, "valueAsText": deep},
+            {"field": "note", "type": 1, "valueAsText": deep},
+        ]);
+        stage.are(page(Vendor::Tanma, "fields", &fields.to_string())).await;
+        let body = stage.list().await.ok();
+        let attributes = &body["data"][0]["records"][0]["attributes"];
+        assert_eq!(attributes["note"]["value"], deep);
+        assert_eq!(attributes["tags"]["value"], json!([deep]));
+        if deep.starts_with('[') {
+            assert_eq!(body["data"][0]["mobiles"], json!([]));
+            assert_eq!(body["meta"]["warnings"][0]["pointer"], "/data/0/records/0/attributes/mobile/value");
+        }
+    }
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_that_fits_nowhere_is_a_bad_payload_where_it_is_read() {
+    let huge = "9".repeat(1 << 16);
+    let ten_to_thirty = format!("1{}", "0".repeat(30));
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let places = places(vendor);
+        for number in ["1e400", "-1e400", "1e30", "0.1", "-0.0", &ten_to_thirty, &huge] {
+            stage.are(page(vendor, places.number, number)).await;
+            bad(&stage.list().await, number);
+            stage.are(page(vendor, places.unknown, number)).await;
+            stage.list().await.ok();
+            for member in ["errcode", "code"] {
+                stage.are(format!("{{\"{member}\": {number}}}")).await;
+                bad(&stage.list().await, number);
+            }
+        }
+        // A text may be a number of any length where it is an id, and is none where it is a code of ours.
+        let text = format!("\"{ten_to_thirty}\"");
+        stage.are(page(vendor, places.number, &text)).await;
+        match vendor {
+            Vendor::Juzibot => bad(&stage.list().await, "a gender"),
+            Vendor::Tanma => assert_eq!(stage.list().await.ok()["data"][0]["records"][0]["id"], ten_to_thirty),
+        }
+        stage.gateway.stop().await;
+    }
+    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    for total in ["1e400", "1e30", "-1", "1.5", &ten_to_thirty, "\"many\""] {
+        stage.are(envelope(&format!("\"data\": [], \"total\": {total}"))).await;
+        bad(&stage.list().await, total);
+    }
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn half_a_character_is_a_bad_payload_where_it_is_read() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let places = places(vendor);
+        for half in [r#""\ud800""#, r#""\udc00""#, r#""a\ud83dz""#, r#""\ud83d\ud83d""#, r#""\u12""#] {
+            stage.are(page(vendor, places.text, half)).await;
+            bad(&stage.list().await, half);
+            stage.are(format!("{{\"code\": {half}}}")).await;
+            bad(&stage.list().await, half);
+        }
+        stage.are(page(vendor, places.unknown, r#""\ud800""#)).await;
+        stage.list().await.ok();
+        bad(&stage.raw_list().await, "raw");
+        // A message that is none counts for nothing.
+        stage.are(r#"{"code": 99999, "message": "\ud800"}"#).await;
+        let problem = stage.list().await.problem(502, "source_rejected");
+        assert_eq!(problem["upstream"], json!({"code": "99999", "message": ""}));
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_utf_8_is_a_bad_payload() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let places = places(vendor);
+        for bytes in [&b"\xFF"[..], b"\xC3", b"\xED\xA0\x80", b"\xC0\x80", b"\xF4\x90\x80\x80", b"\x80"] {
+            for member in [places.text, places.unknown] {
+                let (begin, end) = split(&page(vendor, member, "\"HERE\""));
+                stage.are([&begin, bytes, &end].concat()).await;
+                bad(&stage.list().await, member);
+            }
+        }
+        // In UTF-16, as a file is saved by mistake.
+        let utf_16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        stage.are(utf_16).await;
+        bad(&stage.list().await, "UTF-16");
+        stage.gateway.stop().await;
+    }
+}
+
+/// Around the mark.
+fn split(body: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let text = std::str::from_utf8(body).unwrap();
+    let (begin, end) = text.split_once("HERE").unwrap();
+    (begin.as_bytes().to_vec(), end.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn control_characters_in_texts_are_given_on_as_json_and_nowhere_else() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let text = "a\u{0}b\r\nX-Injected: yes\u{7f}\u{202e}";
+        stage.are(page(vendor, places(vendor).text, &json!(text).to_string())).await;
+        let reply = stage.list().await;
+        assert_eq!(reply.ok()["data"][0]["name"], text);
+        assert!(reply.headers.get("x-injected").is_none());
+        // As they are they may not stand in JSON.
+        stage.are(page(vendor, places(vendor).text, "\"a\u{0}b\"")).await;
+        bad(&stage.list().await, "a bare NUL");
+        // In a code and a message, which go into problems, they are left out.
+        stage.are(json!({"code": "1\u{0}\r\n2", "message": text}).to_string()).await;
+        let problem = stage.list().await.problem(502, "source_rejected");
+        assert_eq!(problem["upstream"]["code"], "12");
+        assert_eq!(problem["upstream"]["message"], "abX-Injected: yes\u{202e}");
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_the_source_may_hold_anything_and_comes_back_as_it_was() {
+    let stage = Bytes::of(Vendor::Tanma, "").await;
+    let theirs = "a\u{0}b\r\n\u{1F600}\"&cursor=";
+    stage.are(Vendor::Tanma.ok(json!({"list": [], "nextCursor": theirs})).to_string()).await;
+    let ours = stage.list().await.ok()["page"]["next_cursor"].as_str().unwrap().to_owned();
+    stage.gateway.get(&format!("{}&cursor={ours}", Vendor::Tanma.list_path())).await.ok();
+    let calls = stage.source.received_requests().await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&calls[1].body).unwrap();
+    assert_eq!(body["cursor"], theirs);
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_there_twice_is_a_bad_payload() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        for members in ["\"code\": 0", "\"errcode\": 40001", "\"data\": [], \"data\": null"] {
+            stage.are(envelope(members)).await;
+            bad(&stage.list().await, members);
+        }
+        stage.gateway.stop().await;
+    }
+}

@@ -1,0 +1,194 @@
+//! Answers that are larger than they look, or hold more than they weigh.
+
+use std::io::Write;
+
+use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress};
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use super::{ALONE, Bytes, VENDORS};
+use crate::support::failures::check_discretion;
+use crate::support::{Behaviour, RawSource, Reply, Vendor};
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzipped(bytes: &[u8]) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_raw(gzip(bytes), "application/json").insert_header("content-encoding", "gzip")
+}
+
+/// A success of both kinds, with blanks after it.
+fn padded(vendor: Vendor, length: usize) -> Vec<u8> {
+    let data = match vendor {
+        Vendor::Juzibot => json!([]),
+        Vendor::Tanma => json!({"list": []}),
+    };
+    let mut body = vendor.ok(data).to_string().into_bytes();
+    body.resize(length, b' ');
+    body
+}
+
+#[track_caller]
+fn too_large(reply: &Reply) {
+    let problem = reply.problem(502, "source_bad_payload");
+    assert!(problem["detail"].as_str().unwrap().ends_with("larger than max_response"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_measured_as_it_is_after_decompression() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "max_response = \"1MiB\"").await;
+        stage.answer(gzipped(&padded(vendor, 1 << 20))).await;
+        stage.list().await.ok();
+        stage.answer(gzipped(&padded(vendor, (1 << 20) + 1))).await;
+        too_large(&stage.list().await);
+        stage.answer(gzipped(&padded(vendor, 64 << 20))).await;
+        too_large(&stage.list().await);
+        too_large(&stage.detail().await);
+        stage.gateway.stop().await;
+    }
+}
+
+/// Each of its pieces becomes a megabyte, and it has no end: who wanted to have it whole would never answer.
+#[tokio::test]
+async fn of_a_bomb_no_more_is_taken_than_fits() {
+    let begin = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    let mut again = Vec::with_capacity(1 << 20);
+    let piece = vec![b' '; 1 << 20];
+    Compress::new(Compression::best(), false).compress_vec(&piece, &mut again, FlushCompress::Sync).unwrap();
+    assert!(again.len() < 4096, "{} bytes", again.len());
+    let source = RawSource::that(Behaviour::Forever { begin, again }).await;
+    for vendor in VENDORS {
+        let gateway = vendor.gateway(&source.url, ALONE, "").await;
+        let reply = gateway.get(vendor.list_path()).await;
+        too_large(&reply);
+        check_discretion("a bomb", &reply.body);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_not_read_to_its_end() {
+    let source = RawSource::that(Behaviour::Forever {
+        begin: "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".into(),
+        again: vec![b' '; 1 << 16],
+    })
+    .await;
+    for vendor in VENDORS {
+        let gateway = vendor.gateway(&source.url, ALONE, "").await;
+        too_large(&gateway.get(vendor.list_path()).await);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_compressed_and_broken_or_compressed_in_another_way_is_a_bad_payload() {
+    for vendor in VENDORS {
+        let stage = Bytes::of(vendor, "").await;
+        let whole = gzip(&padded(vendor, 10_000));
+        for (encoding, body) in [
+            ("gzip", whole[..whole.len() / 2].to_vec()),
+            ("gzip", [&whole[..20], b"nonsense"].concat()),
+            ("gzip", padded(vendor, 100)),
+            ("br", whole.clone()),
+            ("gzip, gzip", whole.clone()),
+        ] {
+            let answer = ResponseTemplate::new(200).set_body_raw(body, "application/json");
+            stage.answer(answer.insert_header("content-encoding", encoding)).await;
+            stage.list().await.problem(502, "source_bad_payload");
+        }
+        stage.gateway.stop().await;
+    }
+}
+
+/// A list with this element in it so many times.
+fn times(element: &str, times: usize) -> String {
+    format!("[{}{element}]", format!("{element},").repeat(times - 1))
+}
+
+/// A list of so many texts that are all different.
+fn texts(texts: usize) -> String {
+    let texts: Vec<String> = (0..texts).map(|n| format!("\"{n}\"")).collect();
+    format!("[{}]", texts.join(","))
+}
+
+fn envelope(members: &str) -> String {
+    format!("{{\"code\": 0, \"errcode\": 0, {members}}}")
+}
+
+#[track_caller]
+fn too_many(reply: &Reply, place: &str) {
+    let problem = reply.problem(502, "source_bad_payload");
+    assert!(problem["detail"].as_str().unwrap().ends_with(&format!("too many elements at {place}")), "{problem}");
+}
+
+#[tokio::test]
+async fn a_million_rows_are_not_taken_though_they_are_small_enough() {
+    let rows = times("{}", 1_000_000);
+    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    stage.are(envelope(&format!("\"data\": {rows}"))).await;
+    too_many(&stage.list().await, "data");
+    too_many(&stage.raw_list().await, "data");
+    stage.are(envelope(&format!("\"data\": {{\"followUser\": {rows}}}"))).await;
+    too_many(&stage.detail().await, "data.followUser");
+    stage.are(envelope(&format!("\"data\": [{{\"followUser\": [{{\"tags\": {rows}}}]}}]"))).await;
+    too_many(&stage.list().await, "data[0].followUser[0].tags");
+    stage.are(envelope(&format!("\"fail_list\": {rows}"))).await;
+    let item = json!({"staff_id": "rocky", "union_id": "o-one", "remark": "r"});
+    let written = stage.gateway.post("/v1/remarks", &json!({"items": [item]})).await.ok();
+    assert_eq!(written["data"]["results"][0]["status"], "unconfirmed");
+    assert_eq!(written["data"]["results"][0]["problem"]["code"], "source_bad_payload");
+    stage.gateway.stop().await;
+
+    let stage = Bytes::of(Vendor::Tanma, "").await;
+    stage.are(envelope(&format!("\"data\": {rows}"))).await;
+    too_many(&stage.detail().await, "data");
+    stage.are(envelope(&format!("\"data\": {{\"list\": {rows}}}"))).await;
+    too_many(&stage.list().await, "data.list");
+    too_many(&stage.raw_list().await, "data.list");
+    stage.are(envelope(&format!("\"data\": {{\"list\": [{{\"fields\": {rows}}}]}}"))).await;
+    too_many(&stage.list().await, "data.list[0].fields");
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_within_a_text_has_its_bound_too() {
+    let stage = Bytes::of(Vendor::Tanma, "").await;
+    let field = |text: &str| json!({"field": "mobile", "type": 8, "valueAsText": text});
+    let page = |text: &str| json!({"code": 0, "data": {"list": [{"qwUserId": "dowen", "fields": [field(text)]}]}});
+    stage.are(page(&texts(10_000)).to_string()).await;
+    let body = stage.list().await.ok();
+    assert_eq!(body["data"][0]["mobiles"].as_array().unwrap().len(), 10_000);
+    stage.are(page(&texts(10_001)).to_string()).await;
+    let body = stage.list().await.ok();
+    assert_eq!(body["data"][0]["mobiles"], json!([]));
+    assert_eq!(body["meta"]["warnings"][0]["code"], "unreadable_value");
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn more_rows_than_were_asked_for_are_given_out_page_by_page() {
+    let row = |n: usize| json!({"externalUserId": format!("wm-{n}")});
+    let rows: Vec<Value> = (0..10_000).map(row).collect();
+    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    stage.are(Vendor::Juzibot.envelope(0, "ok", &json!({"data": rows, "total": 10_000})).to_string()).await;
+    let page = stage.list().await.ok();
+    assert_eq!(page["data"].as_array().unwrap().len(), 100);
+    let cursor = page["page"]["next_cursor"].as_str().unwrap();
+    let page = stage.gateway.get(&format!("{}&cursor={cursor}", Vendor::Juzibot.list_path())).await.ok();
+    assert_eq!(page["data"][0]["external_user_id"], "wm-100");
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_a_megabyte_is_a_bad_payload() {
+    let stage = Bytes::of(Vendor::Tanma, "").await;
+    stage.are(Vendor::Tanma.ok(json!({"list": [], "nextCursor": "c".repeat(1 << 20)})).to_string()).await;
+    let problem = stage.list().await.problem(502, "source_bad_payload");
+    assert!(problem["detail"].as_str().unwrap().ends_with("too long at data.nextCursor"), "{problem}");
+    stage.gateway.stop().await;
+}
