@@ -19,6 +19,8 @@ const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotent-replayed";
 /// Room for one item's result, with a source's message of 200 characters.
 const RESULT_BYTES: usize = 1_200;
+/// What a caller for whose key there is no room is asked to wait: as often as that, answers past their retention are dropped.
+const ROOM_AFTER: Duration = Duration::from_mins(1);
 
 /// The header, for the document.
 #[derive(utoipa::IntoParams)]
@@ -93,7 +95,11 @@ impl<'a> Once<'a> {
                 Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail))
             }
             Begun::Full => Err(Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
-                .with_retry_after(Duration::from_mins(1))),
+                .with_retry_after(ROOM_AFTER)),
+            Begun::ShareFull => {
+                let detail = "the answers kept under the caller's idempotency keys take up its share of the store";
+                Err(Problem::new(ProblemCode::RateLimited, detail).with_retry_after(ROOM_AFTER))
+            }
         }
     }
 }
