@@ -243,6 +243,6 @@ fn services(
         lists,
         batches: Batches { sources: sources.clone(), details, writes: TaskTracker::new() },
         sources,
-        idempotency: IdempotencyStore::new(config.idempotency_max_bytes, config.idempotency_retention),
+        idempotency: IdempotencyStore::new(config.idempotency_bounds, config.idempotency_retention),
     }
 }

@@ -86,6 +86,7 @@ impl CliError {
 
 /// Runs the command of the process's arguments.
 pub async fn run() -> ExitCode {
+    telemetry::hide_panic_messages();
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args).await,
         #[cfg(feature = "sandbox")]
@@ -119,7 +120,7 @@ async fn serve(args: &ConfigArgs) -> Result<(), CliError> {
 
 fn check(args: &ConfigArgs) -> Result<(), CliError> {
     let config = args.load()?;
-    telemetry::filter(&config.log.level)?;
+    telemetry::check_level(&config.log.level)?;
     app::check(&config)?;
     say(&config.shown)
 }

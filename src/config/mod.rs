@@ -22,6 +22,7 @@ use crate::model::SourceName;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
+use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
 use crate::upstream::{ClientConfig, SourceConfig, Unreadable};
 
@@ -44,7 +45,7 @@ pub struct Config {
     pub cursor_lifetime: Duration,
     pub idempotency_retention: Duration,
     /// Of the answers kept under idempotency keys.
-    pub idempotency_max_bytes: usize,
+    pub idempotency_bounds: Bounds,
     pub cache_max_bytes: u64,
     pub cache_windows: Windows,
     pub client: ClientConfig,
@@ -212,7 +213,10 @@ impl Config {
             cursor_keys: checker.cursor_keys(raw.cursor.key_file.as_deref())?,
             cursor_lifetime: raw.cursor.lifetime,
             idempotency_retention: raw.idempotency.retention,
-            idempotency_max_bytes: usize::try_from(raw.idempotency.max_bytes.as_u64()).unwrap_or(usize::MAX),
+            idempotency_bounds: Bounds {
+                total: usize::try_from(raw.idempotency.max_bytes.as_u64()).unwrap_or(usize::MAX),
+                per_caller: usize::try_from(raw.idempotency.max_bytes_per_caller.as_u64()).unwrap_or(usize::MAX),
+            },
             cache_max_bytes: raw.cache.max_bytes.as_u64(),
             cache_windows: Windows {
                 fresh: raw.cache.fresh,

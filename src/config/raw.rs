@@ -183,11 +183,16 @@ pub struct Idempotency {
     #[serde(with = "crate::clock::duration")]
     pub retention: Duration,
     pub max_bytes: ByteSize,
+    pub max_bytes_per_caller: ByteSize,
 }
 
 impl Default for Idempotency {
     fn default() -> Self {
-        Self { retention: Duration::from_hours(24), max_bytes: ByteSize::mib(64) }
+        Self {
+            retention: Duration::from_hours(24),
+            max_bytes: ByteSize::mib(64),
+            max_bytes_per_caller: ByteSize::mib(16),
+        }
     }
 }
 

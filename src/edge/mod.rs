@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::config::Auth;
     use crate::store::quota::QuotaConfig;
+    use crate::telemetry;
 
     fn edge() -> Edge {
         let quota = QuotaConfig {
@@ -170,11 +171,27 @@ mod tests {
         }
     }
 
+    /// The panics of this thread go to the hook of the service, those of other tests to theirs.
+    fn hide_panic_messages_of_this_thread() {
+        let theirs = std::panic::take_hook();
+        telemetry::hide_panic_messages();
+        let ours = std::panic::take_hook();
+        let here = std::thread::current().id();
+        std::panic::set_hook(Box::new(move |panic| {
+            let hook = if std::thread::current().id() == here { &ours } else { &theirs };
+            hook(panic);
+        }));
+    }
+
     #[tokio::test]
-    async fn a_panic_is_one_500_that_says_nothing_of_it() {
+    async fn a_panic_is_one_500_and_one_line_that_say_nothing_of_its_message() {
         async fn panics() -> &'static str {
             panic!("a secret thing")
         }
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = telemetry::subscriber("trace", true, Arc::new(log.reopen().unwrap())).unwrap();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        hide_panic_messages_of_this_thread();
         let router = edge().enclose(Router::new().route("/", get(panics)));
         let mut request = Request::get("/").header("x-request-id", "req-1").body(axum::body::Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
@@ -185,5 +202,12 @@ mod tests {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!((&problem["code"], &problem["request_id"]), (&"internal".into(), &"req-1".into()));
         assert!(!problem.to_string().contains("secret"));
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        assert!(!log.contains("secret"), "{log}");
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let panicked: Vec<_> = lines.filter(|line| line["message"] == "panicked").collect();
+        assert_eq!(panicked.len(), 1, "{log}");
+        assert!(panicked[0]["place"].as_str().unwrap().starts_with(file!()), "{log}");
+        assert_eq!(panicked[0]["span"]["request_id"], "req-1");
     }
 }

@@ -14,15 +14,19 @@ use crate::service::{QuotaHandle, RequestContext};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
+use super::request::RequestId;
+
 pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let (Some(caller), Some(deadline)) = (extensions.get::<Arc<Caller>>(), extensions.get::<Deadline>()) else {
+    let (Some(caller), Some(deadline), Some(RequestId(request_id))) =
+        (extensions.get::<Arc<Caller>>(), extensions.get::<Deadline>(), extensions.get::<RequestId>())
+    else {
         return Problem::new(ProblemCode::Internal, "a layer of the edge is missing").into_response();
     };
-    let (caller, deadline) = (caller.clone(), *deadline);
+    let (caller, deadline, request_id) = (caller.clone(), *deadline, request_id.clone());
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
-            request.extensions_mut().insert(RequestContext { caller, deadline, quota: quota.clone() });
+            request.extensions_mut().insert(RequestContext { caller, deadline, quota: quota.clone(), request_id });
             let response = next.run(request).await;
             with_headers(response, &quota.last())
         }

@@ -5,6 +5,7 @@ use axum::http::header::HeaderName;
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -16,21 +17,26 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a caller, in characters.
 const MAX_ID_CHARS: usize = 128;
 
-pub async fn identify(request: Request, next: Next) -> Response {
+/// The id of a request, for the layers within.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) Arc<str>);
+
+pub async fn identify(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request
+    let id: Arc<str> = request
         .headers()
         .get(X_REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_graphic()))
-        .map_or_else(|| ulid::Ulid::generate().to_string(), str::to_owned);
+        .map_or_else(|| ulid::Ulid::generate().to_string().into(), Into::into);
+    request.extensions_mut().insert(RequestId(id.clone()));
     // The template, never the path: a path holds ids, a query may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let trace = request.headers().get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?));
     let trace = trace.map(TraceParent::child);
     let trace_id = trace.map(TraceParent::trace_id);
-    let span = tracing::info_span!("request", request_id = %id, trace_id, %method, %route);
+    let span = tracing::info_span!("request", request_id = %id, trace_id, method = known(&method), %route);
     let mut watch = Watch { span: span.clone(), route, method, started, answered: false };
     async {
         let response = trace::within(trace, next.run(request)).await;

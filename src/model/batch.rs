@@ -100,6 +100,18 @@ pub enum ItemStatus {
     Unconfirmed,
 }
 
+impl ItemStatus {
+    /// The status as callers see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::NotSent => "not_sent",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BatchSummary {
     pub succeeded: usize,
@@ -113,13 +125,18 @@ impl BatchSummary {
     pub fn of(results: &[ItemResult]) -> Self {
         let mut summary = Self::default();
         for result in results {
-            match result.status {
-                ItemStatus::Succeeded => summary.succeeded += 1,
-                ItemStatus::Failed => summary.failed += 1,
-                ItemStatus::NotSent => summary.not_sent += 1,
-                ItemStatus::Unconfirmed => summary.unconfirmed += 1,
-            }
+            summary.add(result.status, 1);
         }
         summary
+    }
+
+    /// Counts further items.
+    pub fn add(&mut self, status: ItemStatus, items: usize) {
+        *match status {
+            ItemStatus::Succeeded => &mut self.succeeded,
+            ItemStatus::Failed => &mut self.failed,
+            ItemStatus::NotSent => &mut self.not_sent,
+            ItemStatus::Unconfirmed => &mut self.unconfirmed,
+        } += items;
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::model::{BatchAnswer, FollowUpBatch, Problem};
+use crate::model::{BatchAnswer, FollowUpBatch, Operation, Problem};
 use crate::service::batch::validate;
 
 use super::extract::{JsonBody, Query, Writes};
@@ -33,7 +33,8 @@ pub async fn add(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let items = validate::follow_ups(&body.value, body.duplicates)?;
-    let once = Once::new(&services, &context, &headers, body.fingerprint, items.len());
-    let (batches, caller) = (services.batches.clone(), context.clone());
-    once.run(async move { batches.add_follow_ups(&caller, query.source.as_deref(), items).await }).await
+    let target = services.batches.target(context, query.source.as_deref(), Operation::AddFollowUps)?;
+    let once = Once::new(&services, &target, &headers, body.fingerprint, items.len());
+    let (batches, to) = (services.batches.clone(), target.clone());
+    once.run(async move { batches.add_follow_ups(&to, items).await }).await
 }

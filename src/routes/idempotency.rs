@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::model::{BatchAnswer, Problem, ProblemCode};
-use crate::service::RequestContext;
+use crate::service::batch::Target;
 use crate::store::idempotency::{Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore};
 use crate::trace;
 
@@ -19,6 +19,8 @@ const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotent-replayed";
 /// Room for one item's result, with a source's message of 200 characters.
 const RESULT_BYTES: usize = 1_200;
+/// What a caller for whose key there is no room is asked to wait: as often as that, answers past their retention are dropped.
+const ROOM_AFTER: Duration = Duration::from_mins(1);
 
 /// The header, for the document.
 #[derive(utoipa::IntoParams)]
@@ -41,7 +43,7 @@ pub struct Once<'a> {
     store: &'a IdempotencyStore,
     /// What a stopping process waits for.
     writes: &'a TaskTracker,
-    context: &'a RequestContext,
+    target: &'a Target,
     headers: &'a HeaderMap,
     fingerprint: Fingerprint,
     /// How many results the answer will hold.
@@ -49,15 +51,17 @@ pub struct Once<'a> {
 }
 
 impl<'a> Once<'a> {
-    /// `items` is how many results the answer will hold.
+    /// `fingerprint` is of the request alone; `items` is how many results the answer will hold.
     pub fn new(
         services: &'a Services,
-        context: &'a RequestContext,
+        target: &'a Target,
         headers: &'a HeaderMap,
         fingerprint: Fingerprint,
         items: usize,
     ) -> Self {
-        Self { store: &services.idempotency, writes: &services.batches.writes, context, headers, fingerprint, items }
+        // The same request may be meant for another source, where it does not name one and the caller sees others now.
+        let fingerprint = hash(&[&fingerprint, target.source.name.as_str().as_bytes()]);
+        Self { store: &services.idempotency, writes: &services.batches.writes, target, headers, fingerprint, items }
     }
 
     /// Runs the write, unless its key says that it ran before. A write with a key runs on when its caller leaves.
@@ -71,24 +75,31 @@ impl<'a> Once<'a> {
         let Some(key) = key(self.headers)? else {
             return write.await.map(|answer| cache_policy::uncached(&answer));
         };
-        let key = IdempotencyKey { caller: self.context.caller.id.clone(), key };
+        let key = IdempotencyKey { caller: self.target.context.caller.id.clone(), key };
         match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
                 let run =
                     self.writes.spawn(trace::carried(async move { settle(claim, write.await) }.in_current_span()));
                 run.await.unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
             }
-            Begun::Replay(answer) => Ok(replay(answer)),
+            Begun::Replay(answer) => {
+                self.target.trail().replayed();
+                Ok(replay(answer))
+            }
             Begun::InProgress => {
                 let detail = "the first request with this idempotency key is still running";
                 Err(Problem::new(ProblemCode::IdempotencyInProgress, detail).with_retry_after(Duration::from_secs(1)))
             }
             Begun::Reused => {
-                let detail = "the idempotency key was used with another path, query or body";
+                let detail = "the idempotency key was used with another path, query, body or source";
                 Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail))
             }
             Begun::Full => Err(Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
-                .with_retry_after(Duration::from_mins(1))),
+                .with_retry_after(ROOM_AFTER)),
+            Begun::ShareFull => {
+                let detail = "the answers kept under the caller's idempotency keys take up its share of the store";
+                Err(Problem::new(ProblemCode::RateLimited, detail).with_retry_after(ROOM_AFTER))
+            }
         }
     }
 }
@@ -137,8 +148,12 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// What makes two requests the same: path, query and body.
 pub fn fingerprint(path: &str, query: &str, body: &[u8]) -> Fingerprint {
+    hash(&[path.as_bytes(), query.as_bytes(), body])
+}
+
+fn hash(parts: &[&[u8]]) -> Fingerprint {
     let mut hash = Sha256::new();
-    for part in [path.as_bytes(), query.as_bytes(), body] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

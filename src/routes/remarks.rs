@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::model::{BatchAnswer, Problem, RemarkBatch};
+use crate::model::{BatchAnswer, Operation, Problem, RemarkBatch};
 use crate::service::batch::validate;
 
 use super::extract::{JsonBody, Query, Writes};
@@ -33,7 +33,8 @@ pub async fn set(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let items = validate::remarks(&body.value, body.duplicates)?;
-    let once = Once::new(&services, &context, &headers, body.fingerprint, items.len());
-    let (batches, caller) = (services.batches.clone(), context.clone());
-    once.run(async move { batches.set_remarks(&caller, query.source.as_deref(), items).await }).await
+    let target = services.batches.target(context, query.source.as_deref(), Operation::SetRemarks)?;
+    let once = Once::new(&services, &target, &headers, body.fingerprint, items.len());
+    let (batches, to) = (services.batches.clone(), target.clone());
+    once.run(async move { batches.set_remarks(&to, items).await }).await
 }

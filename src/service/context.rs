@@ -2,16 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Caller, Problem, ProblemCode, Scope};
+use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
-/// A verified request: who asks, until when, and at whose cost.
+use super::audit::Trail;
+
+/// A verified request: who asks, until when, at whose cost, and under which id it stands in the log.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     pub caller: Arc<Caller>,
     pub deadline: Deadline,
     pub quota: QuotaHandle,
+    pub request_id: Arc<str>,
 }
 
 impl RequestContext {
@@ -19,6 +22,11 @@ impl RequestContext {
     /// `forbidden` where the token lacks the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.caller.has(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
+    }
+
+    /// The audit trail of what the request does at a source.
+    pub fn trail(&self, operation: Operation, source: &SourceName) -> Trail {
+        Trail::new(self.caller.clone(), self.request_id.clone(), operation, source.clone())
     }
 }
 

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::model::{
-    CustomerAnswer, CustomerId, Meta, Problem, ProblemCode, ShortProblem, SourceName, SourceReport, SourceStatus,
-    SourcedCustomer,
+    CustomerAnswer, CustomerId, Meta, Operation, Problem, ProblemCode, ShortProblem, SourceName, SourceReport,
+    SourceStatus, SourcedCustomer,
 };
 use crate::upstream::{GetCustomer, GetRequest, Source};
 
+use super::audit::{FOUND, NOT_FOUND};
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
 use super::failure::foremost;
 use super::{RequestContext, Sources, merge};
@@ -61,7 +62,26 @@ pub struct Customers {
 struct Part {
     source: Arc<Source>,
     state: PartState,
+    /// The id by which it was asked.
+    id: CustomerId,
     took: Duration,
+}
+
+impl Part {
+    /// Tells the audit trail what came of asking for raw JSON.
+    fn audit(&self, context: &RequestContext) {
+        let PartState::Answered(looked) = &self.state else { return };
+        let operation = match &self.id {
+            CustomerId::ExternalUserId(_) => Operation::GetByExternalUserId,
+            CustomerId::UnionId(_) => Operation::GetByUnionId,
+        };
+        let outcome = match &looked.outcome {
+            Outcome::Found(_) | Outcome::Stale(..) => FOUND,
+            Outcome::NotFound => NOT_FOUND,
+            Outcome::Failed(error) => error.code().as_str(),
+        };
+        context.trail(operation, &self.source.name).read_customer(self.id.as_str(), outcome);
+    }
 }
 
 enum PartState {
@@ -81,6 +101,11 @@ impl Customers {
         let sources = self.sources.named(&context.caller, query.source.as_deref())?;
         let mut parts: Vec<Part> = sources.into_iter().map(|source| first_part(source, query)).collect();
         self.ask(context, query, &mut parts).await;
+        if query.raw {
+            for part in &parts {
+                part.audit(context);
+            }
+        }
         conclude(parts, query)
     }
 
@@ -107,6 +132,7 @@ impl Customers {
             for index in 0..parts.len() {
                 if let PartState::NeedsExternalUserId(get) = &parts[index].state {
                     let request = get_request(query, CustomerId::ExternalUserId(id.clone()));
+                    parts[index].id = request.id.clone();
                     parts[index].state = PartState::Asked(request, get.clone());
                     lookups.extend(self.lookup(context, query, parts, index));
                 }
@@ -169,7 +195,7 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
         },
         (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
     };
-    Part { source, state, took: Duration::ZERO }
+    Part { source, state, id: query.id.clone(), took: Duration::ZERO }
 }
 
 /// The decision table of contract §3.3.

@@ -8,9 +8,10 @@ use crate::model::{
 };
 use crate::upstream::{Deadline, ListCustomers, ListRequest, Position};
 
+use super::audit::OK;
 use super::cursor::{Binding, Cursors, WalkState};
 use super::failure::log;
-use super::{RequestContext, Sources, now};
+use super::{RequestContext, Sources, Trail, now};
 
 /// The largest `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
@@ -42,6 +43,7 @@ pub(super) struct OpenList {
     staff_id: Option<String>,
     raw: bool,
     caller: CallerId,
+    trail: Trail,
 }
 
 /// One upstream page.
@@ -64,6 +66,7 @@ impl Lists {
         let fetched_at = now();
         let mut warnings: Vec<Warning> = page.drift.into_iter().collect();
         let (rows, next) = slice(&state, page.rows, page.next, page.total, limit);
+        open.audit(rows.len(), OK);
         let next_cursor = next.map(|next| self.cursors.seal(next, &open.binding(), fetched_at));
         let mut data = Vec::with_capacity(rows.len());
         for (index, row) in rows.into_iter().enumerate() {
@@ -100,6 +103,7 @@ impl Lists {
             staff_id: query.staff_id.clone(),
             raw: query.raw,
             caller: context.caller.id.clone(),
+            trail: context.trail(Operation::ListCustomers, &source.name),
             list,
         };
         let state = match &query.cursor {
@@ -120,6 +124,13 @@ impl OpenList {
         Binding::new(&self.caller, &self.source, self.staff_id.as_deref(), self.raw)
     }
 
+    /// Tells the audit trail of raw rows that are given out.
+    pub(super) fn audit(&self, rows: usize, outcome: &str) {
+        if self.raw {
+            self.trail.read_rows(self.staff_id.as_deref(), rows, outcome);
+        }
+    }
+
     /// Reads the upstream page at which the walk stands.
     pub(super) async fn read(&self, state: &WalkState, deadline: Deadline) -> Result<ReadPage, Problem> {
         let request = ListRequest {
@@ -130,6 +141,7 @@ impl OpenList {
         };
         let page = self.list.list(&request, deadline).await.map_err(|error| {
             log(&error);
+            self.audit(0, error.code().as_str());
             Problem::from(&error)
         })?;
         let drift = match (state.total, page.total) {

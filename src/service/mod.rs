@@ -2,6 +2,7 @@
 //!
 //! Knows no HTTP framework and no HTTP client.
 
+mod audit;
 pub mod batch;
 mod context;
 pub mod cursor;
@@ -13,6 +14,7 @@ pub mod merge;
 mod sources;
 pub mod walk;
 
+pub use audit::Trail;
 pub use context::{QuotaHandle, RequestContext};
 pub use sources::Sources;
 

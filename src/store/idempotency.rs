@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::model::{CallerId, Problem};
 
 /// What a key is looked up by: two callers never share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     pub caller: CallerId,
     pub key: String,
 }
 
-/// A hash over path, query and body.
+/// A hash over what makes two requests the same.
 pub type Fingerprint = [u8; 32];
 
 /// The first answer.
@@ -38,6 +38,15 @@ pub enum Begun {
     Reused,
     /// No room for another answer.
     Full,
+    /// The caller's own share is taken up; others are not concerned.
+    ShareFull,
+}
+
+/// The most bytes that are kept, of all callers and of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub total: usize,
+    pub per_caller: usize,
 }
 
 /// Bytes that an entry costs beside its answer.
@@ -48,7 +57,7 @@ const ENTRY_OVERHEAD: usize = 512;
 pub struct IdempotencyStore(Arc<Inner>);
 
 struct Inner {
-    max_bytes: usize,
+    bounds: Bounds,
     retention: Duration,
     kept: Mutex<Kept>,
 }
@@ -56,7 +65,14 @@ struct Inner {
 #[derive(Default)]
 struct Kept {
     bytes: usize,
-    entries: HashMap<IdempotencyKey, Entry>,
+    shares: HashMap<CallerId, Share>,
+}
+
+/// What is kept for one caller.
+#[derive(Default)]
+struct Share {
+    bytes: usize,
+    entries: HashMap<String, Entry>,
 }
 
 struct Entry {
@@ -71,15 +87,15 @@ enum State {
 }
 
 impl IdempotencyStore {
-    pub fn new(max_bytes: usize, retention: Duration) -> Self {
-        Self(Arc::new(Inner { max_bytes, retention, kept: Mutex::default() }))
+    pub fn new(bounds: Bounds, retention: Duration) -> Self {
+        Self(Arc::new(Inner { bounds, retention, kept: Mutex::default() }))
     }
 
     /// Claims a key, or tells what became of it. `answer_bytes` is the room that the answer may need.
     pub fn begin(&self, key: IdempotencyKey, fingerprint: Fingerprint, answer_bytes: usize) -> Begun {
         let mut kept = self.0.lock();
         let now = Instant::now();
-        match kept.entries.get(&key) {
+        match kept.get(&key) {
             Some(entry) if entry.has_expired(now) => kept.remove(&key),
             Some(entry) if entry.fingerprint != fingerprint => return Begun::Reused,
             Some(Entry { state: State::Running, .. }) => return Begun::InProgress,
@@ -87,14 +103,16 @@ impl IdempotencyStore {
             None => {}
         }
         let bytes = answer_bytes + key.key.len() + ENTRY_OVERHEAD;
-        if kept.bytes + bytes > self.0.max_bytes {
+        if kept.bytes_of(&key.caller) + bytes > self.0.bounds.per_caller {
+            return Begun::ShareFull;
+        }
+        if kept.bytes + bytes > self.0.bounds.total {
             kept.remove_expired(now);
         }
-        if kept.bytes + bytes > self.0.max_bytes {
+        if kept.bytes + bytes > self.0.bounds.total {
             return Begun::Full;
         }
-        kept.bytes += bytes;
-        kept.entries.insert(key.clone(), Entry { fingerprint, bytes, state: State::Running });
+        kept.insert(&key, Entry { fingerprint, bytes, state: State::Running });
         Begun::Run(Claim { store: self.clone(), key: Some(key) })
     }
 
@@ -117,20 +135,39 @@ impl Entry {
 }
 
 impl Kept {
+    fn get(&self, key: &IdempotencyKey) -> Option<&Entry> {
+        self.shares.get(&key.caller)?.entries.get(&key.key)
+    }
+
+    fn bytes_of(&self, caller: &CallerId) -> usize {
+        self.shares.get(caller).map_or(0, |share| share.bytes)
+    }
+
+    fn insert(&mut self, key: &IdempotencyKey, entry: Entry) {
+        let share = self.shares.entry(key.caller.clone()).or_default();
+        self.bytes += entry.bytes;
+        share.bytes += entry.bytes;
+        share.entries.insert(key.key.clone(), entry);
+    }
+
     fn remove(&mut self, key: &IdempotencyKey) {
-        if let Some(entry) = self.entries.remove(key) {
+        let Some(share) = self.shares.get_mut(&key.caller) else { return };
+        if let Some(entry) = share.entries.remove(&key.key) {
             self.bytes -= entry.bytes;
+            share.bytes -= entry.bytes;
+        }
+        if share.entries.is_empty() {
+            self.shares.remove(&key.caller);
         }
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        let mut freed = 0;
-        self.entries.retain(|_, entry| {
-            let expired = entry.has_expired(now);
-            freed += if expired { entry.bytes } else { 0 };
-            !expired
+        self.shares.retain(|_, share| {
+            share.entries.retain(|_, entry| !entry.has_expired(now));
+            share.bytes = share.entries.values().map(|entry| entry.bytes).sum();
+            !share.entries.is_empty()
         });
-        self.bytes -= freed;
+        self.bytes = self.shares.values().map(|share| share.bytes).sum();
     }
 }
 
@@ -145,14 +182,12 @@ impl Claim {
     pub fn finish(mut self, answer: FirstAnswer) {
         let Some(key) = self.key.take() else { return };
         let until = Instant::now() + self.store.0.retention;
-        let mut kept = self.store.0.lock();
-        let Some(entry) = kept.entries.get_mut(&key) else {
-            return;
-        };
         let bytes = answer.bytes() + key.key.len() + ENTRY_OVERHEAD;
-        let reserved = std::mem::replace(&mut entry.bytes, bytes);
-        entry.state = State::Done { answer, until };
-        kept.bytes = kept.bytes - reserved + bytes;
+        let mut kept = self.store.0.lock();
+        let Some(Entry { fingerprint, .. }) = kept.get(&key) else { return };
+        let entry = Entry { fingerprint: *fingerprint, bytes, state: State::Done { answer, until } };
+        kept.remove(&key);
+        kept.insert(&key, entry);
     }
 }
 
@@ -182,7 +217,7 @@ mod tests {
     }
 
     fn store() -> IdempotencyStore {
-        IdempotencyStore::new(10_000, Duration::from_hours(24))
+        IdempotencyStore::new(Bounds { total: 10_000, per_caller: usize::MAX }, Duration::from_hours(24))
     }
 
     fn run(begun: Begun) -> Claim {
@@ -190,6 +225,15 @@ mod tests {
             Begun::Run(claim) => claim,
             _ => panic!("expected to run"),
         }
+    }
+
+    /// The bytes of all entries, and how many callers have any.
+    fn counted(store: &IdempotencyStore) -> (usize, usize) {
+        let kept = store.0.lock();
+        let entries = kept.shares.values().flat_map(|share| share.entries.values());
+        let bytes = entries.map(|entry| entry.bytes).sum();
+        assert_eq!(kept.bytes, bytes);
+        (bytes, kept.shares.len())
     }
 
     fn success(text: &'static str) -> FirstAnswer {
@@ -236,5 +280,25 @@ mod tests {
         }
         tokio::time::advance(Duration::from_hours(25)).await;
         drop(run(store.begin(key("a", "key-9999"), [1; 32], 1000)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_has_filled_its_share_locks_nobody_else_out() {
+        let store = IdempotencyStore::new(Bounds { total: 20_000, per_caller: 5_000 }, Duration::from_hours(24));
+        let mut kept = 0;
+        while let Begun::Run(claim) = store.begin(key("a", &format!("key-{kept:05}")), [1; 32], 1000) {
+            claim.finish(success("kept"));
+            kept += 1;
+        }
+        assert!(kept > 1);
+        assert!(matches!(store.begin(key("a", "key-99999"), [1; 32], 1000), Begun::ShareFull));
+        assert!(matches!(store.begin(key("a", "key-00000"), [1; 32], 1000), Begun::Replay(_)));
+        run(store.begin(key("b", "key-99999"), [1; 32], 1000)).finish(success("of another"));
+        assert_eq!(counted(&store).1, 2);
+        tokio::time::advance(Duration::from_hours(25)).await;
+        store.sweep();
+        assert_eq!(counted(&store), (0, 0));
+        drop(run(store.begin(key("a", "key-99999"), [1; 32], 1000)));
+        assert_eq!(counted(&store), (0, 0));
     }
 }

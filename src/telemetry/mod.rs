@@ -1,13 +1,23 @@
-//! The log, structured lines on the standard output, and the numbers in [`metrics`]. A leaf: imports nothing of the road.
+//! The log and the audit trail, structured lines on the standard output, and the numbers in [`metrics`]. A leaf: imports
+//! nothing of the road.
 
 pub mod metrics;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use std::io::{self, Write as _};
+use std::panic::PanicHookInfo;
 
-/// Libraries whose finer levels tell of hosts and headers, and are of use to their authors only.
-const CAPPED: [&str; 6] = ["hyper=info", "hyper_util=info", "reqwest=info", "h2=info", "rustls=info", "tower=info"];
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, Targets};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+/// The target of the audit trail (`service/audit.rs`).
+pub const AUDIT: &str = "audit";
+/// What our own targets begin with.
+const OURS: &str = env!("CARGO_CRATE_NAME");
 
 /// A level, or directives, that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -21,38 +31,151 @@ pub enum Output {
     Stderr,
 }
 
+impl MakeWriter<'_> for Output {
+    type Writer = Box<dyn io::Write>;
+
+    fn make_writer(&self) -> Self::Writer {
+        match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::Stderr => Box::new(io::stderr()),
+        }
+    }
+}
+
 /// Installs the log for the process; a second call changes nothing.
 ///
 /// # Errors
 /// The level cannot be read.
 pub fn init(level: &str, json: bool, output: Output) -> Result<(), InvalidLevel> {
-    let filter = filter(level)?;
-    let writer = tracing_subscriber::fmt::writer::BoxMakeWriter::new(move || -> Box<dyn std::io::Write> {
-        match output {
-            Output::Stdout => Box::new(std::io::stdout()),
-            Output::Stderr => Box::new(std::io::stderr()),
-        }
-    });
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let registry = tracing_subscriber::registry().with(filter);
-    let _already = if json {
-        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
-    } else {
-        registry.with(lines.with_ansi(false)).try_init()
-    };
-    // The place is enough to find a panic; its message may hold anything.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panicked");
-    }));
+    let _already = subscriber(level, json, output)?.try_init();
     Ok(())
 }
 
-/// The filter of a level or of directives, with the libraries capped.
+/// The log as [`init`] installs it, with its lines going to `writer`.
 ///
 /// # Errors
 /// The level cannot be read.
-pub fn filter(level: &str) -> Result<EnvFilter, InvalidLevel> {
-    let directives = std::iter::once(level).chain(CAPPED).collect::<Vec<_>>().join(",");
-    EnvFilter::try_new(directives).map_err(|_| InvalidLevel)
+pub fn subscriber<W>(level: &str, json: bool, writer: W) -> Result<impl Subscriber + Send + Sync, InvalidLevel>
+where
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+{
+    let filter = directives(level)?.and(limits());
+    let lines = fmt::layer().with_writer(writer.clone());
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    } else {
+        lines.with_ansi(false).boxed()
+    };
+    Ok(Registry::default().with(lines.with_filter(filter)).with(audit(writer)))
+}
+
+/// Whether a level or directives can be read.
+///
+/// # Errors
+/// They cannot.
+pub fn check_level(level: &str) -> Result<(), InvalidLevel> {
+    directives(level).map(|_| ())
+}
+
+fn directives(level: &str) -> Result<EnvFilter, InvalidLevel> {
+    EnvFilter::try_new(level).map_err(|_| InvalidLevel)
+}
+
+/// What no directive gets round: the finer levels of libraries tell of hosts, headers and bodies, and are of use to their
+/// authors only. A limit of its own, because among directives the more specific one wins.
+fn limits() -> Targets {
+    Targets::new().with_default(Level::INFO).with_target(OURS, Level::TRACE).with_target(AUDIT, LevelFilter::OFF)
+}
+
+/// The audit trail: JSON whatever the log's form, and there whatever its level.
+fn audit<S, W>(writer: W) -> impl Layer<S>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer).json();
+    let lines = lines.flatten_event(true).with_current_span(false).with_span_list(false);
+    lines.with_filter(Targets::new().with_target(AUDIT, Level::INFO))
+}
+
+/// From now on a panic is one line that tells its place: that is enough to find it, and its message may hold anything.
+pub fn hide_panic_messages() {
+    std::panic::set_hook(Box::new(tell_place));
+}
+
+fn tell_place(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(place, "panicked");
+    } else {
+        // A command without a log. Nothing is left to do for a process that cannot even complain.
+        let _unheard = writeln!(io::stderr(), "scrm-gateway: panicked at {place}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The lines that come of what is done under this level.
+    fn written(level: &str, json: bool, act: impl FnOnce()) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = subscriber(level, json, Arc::new(file.reopen().unwrap())).unwrap();
+        tracing::subscriber::with_default(subscriber, act);
+        std::fs::read_to_string(file.path()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn no_directive_lifts_the_limit_of_the_libraries() {
+        for level in [
+            "trace",
+            "trace,hyper=trace,reqwest=trace",
+            "trace,hyper::proto::h1=trace,hyper_util::client=trace",
+            "info,hyper::proto::h1::io=trace,[request]=trace",
+            "trace,[request{request_id=req-1}]=trace",
+            "off,hyper=trace,hyper_util=trace,scrm_gateway=trace,api=trace",
+        ] {
+            let lines = written(level, false, || {
+                let _entered = tracing::info_span!("request", request_id = "req-1").entered();
+                tracing::trace!(target: "hyper::proto::h1::io", "read 400 bytes");
+                tracing::debug!(target: "hyper_util::client::legacy::pool", "host");
+                tracing::debug!(target: "rustls::client::hs", "certificate");
+                tracing::debug!(target: "a_library_that_is_new", "anything");
+                tracing::trace!("ours");
+                tracing::info!(target: "hyper::proto::h1::io", "allowed");
+            });
+            assert!(lines.iter().all(|line| line.contains("ours") || line.contains("allowed")), "{level}: {lines:#?}");
+            assert_eq!(lines.iter().filter(|line| line.contains("allowed")).count(), 1, "{level}: {lines:#?}");
+        }
+        let lines = written("trace", false, || tracing::trace!("ours"));
+        assert_eq!(lines.len(), 1);
+    }
+
+    #[test]
+    fn the_audit_trail_is_json_at_every_level_and_not_told_twice() {
+        for level in ["trace", "info", "error", "off", "info,audit=off", "audit=trace"] {
+            for json in [true, false] {
+                let lines = written(level, json, || {
+                    let _entered = tracing::info_span!("request", request_id = "req-1").entered();
+                    tracing::info!(target: AUDIT, operation = "set_remarks", succeeded = 3);
+                });
+                let [line] = <[String; 1]>::try_from(lines).unwrap();
+                let line: Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(line["target"], AUDIT, "{level}");
+                assert_eq!((&line["operation"], &line["succeeded"]), (&"set_remarks".into(), &3.into()));
+                assert!(line.get("span").is_none(), "it stands by itself");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_level() {
+        for level in ["a=b=c", "info,hyper=loud"] {
+            assert!(check_level(level).is_err(), "{level}");
+        }
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! A chunk in flight is a task of its own: a caller that leaves does not cut it, but no new one begins.
 
+mod chunk;
 mod outcome;
+mod under_way;
 pub mod validate;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -24,8 +25,10 @@ use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, SetRemarks, Source,
 
 use super::details::Details;
 use super::failure::{foremost, log};
-use super::{RequestContext, Sources, now};
+use super::{RequestContext, Sources, Trail, now};
+use chunk::{Chunk, Entry, cut, group};
 use outcome::{ChunkOutcome, EntryKey};
+use under_way::{UnderWay, Waiting};
 
 /// Chunks of one batch that are under way at once.
 const CHUNKS_AT_ONCE: usize = 4;
@@ -39,32 +42,46 @@ pub struct Batches {
     pub writes: TaskTracker,
 }
 
-/// Items that go out together. `entries` are what the source sees; each stands for one or more items.
-struct Chunk {
-    entries: Vec<Entry>,
+/// Whose batch goes where.
+#[derive(Clone)]
+pub struct Target {
+    pub context: RequestContext,
+    pub source: Arc<Source>,
+    operation: Operation,
 }
 
-struct Entry {
-    key: EntryKey,
-    /// Indices of the items that it stands for.
-    items: Vec<usize>,
+impl Target {
+    pub fn trail(&self) -> Trail {
+        self.context.trail(self.operation, &self.source.name)
+    }
+
+    fn not_offered(&self) -> Problem {
+        Problem::new(ProblemCode::NotOffered, format!("source {} does not offer this", self.source.name))
+    }
 }
 
 impl Batches {
+    /// Where a batch goes: to the source that it names, or to the only visible one that offers the write.
+    ///
+    /// # Errors
+    /// `invalid_request` or `not_offered`, as [`Sources::one_for`].
+    pub fn target(
+        &self,
+        context: RequestContext,
+        source: Option<&str>,
+        operation: Operation,
+    ) -> Result<Target, Problem> {
+        let source = self.sources.one_for(&context.caller, source, operation)?;
+        Ok(Target { context, source, operation })
+    }
+
     /// Sets remarks and descriptions. The items have been validated.
     ///
     /// # Errors
-    /// `invalid_request`, `not_offered`, `rate_limited`, or the source's failure where every chunk was refused whole or
-    /// not sent.
-    pub async fn set_remarks(
-        &self,
-        context: &RequestContext,
-        source: Option<&str>,
-        items: Vec<Remark>,
-    ) -> Result<BatchAnswer, Problem> {
-        let source = self.sources.one_for(&context.caller, source, Operation::SetRemarks)?;
-        let Some(write) = source.operations.set_remarks.clone() else {
-            return Err(not_offered(&source));
+    /// `not_offered`, `rate_limited`, or the source's failure where every chunk was refused whole or not sent.
+    pub async fn set_remarks(&self, target: &Target, items: Vec<Remark>) -> Result<BatchAnswer, Problem> {
+        let Some(write) = target.source.operations.set_remarks.clone() else {
+            return Err(target.not_offered());
         };
         let entries = items
             .iter()
@@ -73,8 +90,8 @@ impl Batches {
         let chunks = cut(entries.collect(), write.max_batch());
         let items: Arc<[Remark]> = items.into();
         let count = items.len();
-        self.send(context, &source, count, chunks, |chunk| {
-            send_remarks(write.clone(), items.clone(), chunk, context.deadline)
+        self.send(target, count, chunks, |chunk| {
+            send_remarks(write.clone(), items.clone(), chunk, target.context.deadline)
         })
         .await
     }
@@ -83,29 +100,22 @@ impl Batches {
     ///
     /// # Errors
     /// As [`Self::set_remarks`].
-    pub async fn add_follow_ups(
-        &self,
-        context: &RequestContext,
-        source: Option<&str>,
-        items: Vec<FollowUp>,
-    ) -> Result<BatchAnswer, Problem> {
-        let source = self.sources.one_for(&context.caller, source, Operation::AddFollowUps)?;
-        let Some(write) = source.operations.add_follow_ups.clone() else {
-            return Err(not_offered(&source));
+    pub async fn add_follow_ups(&self, target: &Target, items: Vec<FollowUp>) -> Result<BatchAnswer, Problem> {
+        let Some(write) = target.source.operations.add_follow_ups.clone() else {
+            return Err(target.not_offered());
         };
         let chunks = cut(group(&items), write.max_batch());
         let items: Arc<[FollowUp]> = items.into();
         let count = items.len();
-        self.send(context, &source, count, chunks, |chunk| {
-            send_follow_ups(write.clone(), items.clone(), chunk, context.deadline)
+        self.send(target, count, chunks, |chunk| {
+            send_follow_ups(write.clone(), items.clone(), chunk, target.context.deadline)
         })
         .await
     }
 
     async fn send<F>(
         &self,
-        context: &RequestContext,
-        source: &Source,
+        target: &Target,
         count: usize,
         chunks: Vec<Chunk>,
         write: impl Fn(Arc<Chunk>) -> F,
@@ -113,69 +123,57 @@ impl Batches {
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
+        let Target { context, source, .. } = target;
         context.quota.charge_in_all(chunks.len())?;
-        let mut waiting = chunks.into_iter().map(Arc::new);
+        let mut waiting = Waiting::new(chunks, target.trail());
         let mut under_way = FuturesUnordered::new();
         let mut results: Vec<Option<ItemResult>> = vec![None; count];
         let mut whole = Vec::new();
         let mut faults = Vec::new();
-        let mut stopped: Option<Problem> = None;
-        loop {
-            while under_way.len() < CHUNKS_AT_ONCE && stopped.is_none() {
-                if context.deadline.0 <= Instant::now() {
-                    let detail = format!("source {}: the batch's time was over before this was sent", source.name);
-                    stopped = Some(Problem::new(ProblemCode::SourceTimeout, detail));
-                    break;
-                }
-                let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(source, chunk.clone(), write(chunk)));
-            }
-            let Some(outcome) = under_way.next().await else { break };
-            stopped = stopped.or(outcome.stop);
+        let mut note = |outcome: ChunkOutcome| {
             whole.push(outcome.whole);
             faults.extend(outcome.fault);
             for result in outcome.results {
                 let index = result.index;
                 results[index] = Some(result);
             }
-        }
-        for chunk in waiting {
-            whole.push(stopped.clone());
-            for index in chunk.entries.iter().flat_map(|entry| entry.items.iter().copied()) {
-                let problem = stopped.as_ref().map(Problem::short);
-                results[index] = Some(ItemResult { index, status: ItemStatus::NotSent, problem });
+        };
+        loop {
+            while under_way.len() < CHUNKS_AT_ONCE {
+                if context.deadline.0 <= Instant::now() {
+                    let detail = format!("source {}: the batch's time was over before this was sent", source.name);
+                    waiting.stop(Problem::new(ProblemCode::SourceTimeout, detail));
+                }
+                let Some(chunk) = waiting.next() else { break };
+                under_way.push(self.start(target.trail(), chunk.clone(), write(chunk)));
             }
+            let Some(mut outcome) = under_way.next().await else { break };
+            if let Some(why) = outcome.stop.take() {
+                waiting.stop(why);
+            }
+            note(outcome);
+        }
+        while let Some(outcome) = waiting.give_up() {
+            note(outcome);
         }
         conclude(source, results, whole, faults)
     }
 
     /// Sends one chunk in a task that ends whether or not anybody waits for it.
-    fn start<F>(&self, source: &Source, chunk: Arc<Chunk>, write: F) -> impl Future<Output = ChunkOutcome> + use<F>
+    fn start<F>(&self, trail: Trail, chunk: Arc<Chunk>, write: F) -> impl Future<Output = ChunkOutcome> + use<F>
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
-        let details = self.details.clone();
-        let lost = self.details.clone();
-        let sent = chunk.clone();
-        let name = source.name.clone();
+        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail);
         let writing = async move {
             let reply = write.await;
             if let Err(error) | Ok(WriteReply { refusal: Some(error), .. }) = &reply {
                 log(error);
             }
-            let outcome = outcome::judge(&sent, reply);
-            details.drop_written(outcome.touched(&sent));
-            outcome.log(&name);
-            outcome
+            under_way.settle(reply)
         };
         let task: JoinHandle<ChunkOutcome> = self.writes.spawn(trace::carried(writing.in_current_span()));
-        async move {
-            task.await.unwrap_or_else(|_panic| {
-                let outcome = outcome::unknown(&chunk);
-                lost.drop_written(outcome.touched(&chunk));
-                outcome
-            })
-        }
+        async move { task.await.unwrap_or_else(|_panic| outcome::unknown(&chunk)) }
     }
 }
 
@@ -208,33 +206,6 @@ fn conclude(
     Ok(BatchAnswer { data: BatchResults { results, summary }, meta })
 }
 
-fn not_offered(source: &Source) -> Problem {
-    Problem::new(ProblemCode::NotOffered, format!("source {} does not offer this", source.name))
-}
-
-fn cut(entries: Vec<Entry>, max_batch: usize) -> Vec<Chunk> {
-    let mut chunks = Vec::with_capacity(entries.len().div_ceil(max_batch));
-    let mut entries = entries.into_iter().peekable();
-    while entries.peek().is_some() {
-        chunks.push(Chunk { entries: entries.by_ref().take(max_batch).collect() });
-    }
-    chunks
-}
-
-/// The notes of one staff member about one customer go into one entry, in the order of the items.
-fn group(items: &[FollowUp]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut places = HashMap::new();
-    for (index, item) in items.iter().enumerate() {
-        let place = *places.entry((&item.staff_id, &item.union_id)).or_insert_with(|| {
-            entries.push(Entry { key: EntryKey::new(&item.staff_id, &item.union_id), items: Vec::new() });
-            entries.len() - 1
-        });
-        entries[place].items.push(index);
-    }
-    entries
-}
-
 async fn send_remarks(
     write: Arc<dyn SetRemarks>,
     items: Arc<[Remark]>,
@@ -261,49 +232,4 @@ async fn send_follow_ups(
         })
         .collect();
     write.add_follow_ups(&entries, deadline).await
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn follow_up(staff: u8, customer: u8, n: usize) -> FollowUp {
-        FollowUp {
-            staff_id: format!("s{staff}"),
-            union_id: format!("o{customer}"),
-            content: format!("note {n}"),
-            occurred_at: None,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_item_is_in_exactly_one_chunk_and_no_chunk_is_too_large(
-            pairs in proptest::collection::vec((0_u8..20, 0_u8..40), 1..1000),
-            max_batch in 1_usize..600,
-        ) {
-            let items: Vec<_> = pairs.iter().enumerate().map(|(n, (s, c))| follow_up(*s, *c, n)).collect();
-            let chunks = cut(group(&items), max_batch);
-            let mut seen = HashSet::new();
-            let mut keys = HashSet::new();
-            for chunk in &chunks {
-                prop_assert!(!chunk.entries.is_empty() && chunk.entries.len() <= max_batch);
-                for entry in &chunk.entries {
-                    prop_assert!(keys.insert((entry.key.staff_id.clone(), entry.key.union_id.clone())));
-                    prop_assert!(entry.items.is_sorted());
-                    for index in &entry.items {
-                        prop_assert!(seen.insert(*index));
-                        prop_assert_eq!(&items[*index].staff_id, &entry.key.staff_id);
-                        prop_assert_eq!(&items[*index].union_id, &entry.key.union_id);
-                    }
-                }
-            }
-            prop_assert_eq!(seen.len(), items.len());
-            prop_assert_eq!(chunks.len(), keys.len().div_ceil(max_batch));
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::{BatchSummary, ItemResult, ItemStatus, Problem, ProblemCode, ShortProblem, SourceName};
+use crate::model::{ItemResult, ItemStatus, Problem, ProblemCode, ShortProblem};
+use crate::service::audit::Written;
 use crate::upstream::{CodeClass, FailedEntry, Failure, UpstreamError, WriteReply};
 
-use super::Chunk;
+use super::chunk::{Chunk, Entry};
 
 /// What the source matches its list of failures by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,17 +33,16 @@ pub struct ChunkOutcome {
 }
 
 impl ChunkOutcome {
-    /// Writes what became of the chunk to the log: counts alone.
-    pub fn log(&self, source: &SourceName) {
-        let counts = BatchSummary::of(&self.results);
-        tracing::info!(
-            %source,
-            succeeded = counts.succeeded,
-            failed = counts.failed,
-            not_sent = counts.not_sent,
-            unconfirmed = counts.unconfirmed,
-            "a chunk was written"
-        );
+    /// What became of each customer, in the order of the chunk.
+    pub fn written<'a>(&self, chunk: &'a Chunk) -> Vec<Written<'a>> {
+        let statuses: HashMap<usize, ItemStatus> =
+            self.results.iter().map(|result| (result.index, result.status)).collect();
+        let written = |entry: &'a Entry| {
+            // All items of an entry share its fate.
+            let status = entry.items.first().and_then(|index| statuses.get(index).copied());
+            status.map(|status| Written { union_id: &entry.key.union_id, status, items: entry.items.len() })
+        };
+        chunk.entries.iter().filter_map(written).collect()
     }
 
     /// The customers that the chunk has changed or may have changed.
@@ -73,6 +73,12 @@ pub fn judge(chunk: &Chunk, reply: Result<WriteReply, UpstreamError>) -> ChunkOu
 pub fn unknown(chunk: &Chunk) -> ChunkOutcome {
     let problem = ShortProblem::new(ProblemCode::Internal, "its outcome was lost");
     ChunkOutcome { results: all(chunk, ItemStatus::Unconfirmed, Some(&problem)), whole: None, fault: None, stop: None }
+}
+
+/// The outcome of a chunk that was not sent, because of what stopped the batch.
+pub fn not_sent(chunk: &Chunk, why: Option<&Problem>) -> ChunkOutcome {
+    let results = all(chunk, ItemStatus::NotSent, why.map(Problem::short).as_ref());
+    ChunkOutcome { results, whole: why.cloned(), fault: None, stop: None }
 }
 
 fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {

@@ -15,6 +15,7 @@ use crate::model::{Customer, Problem, ProblemCode, ShortProblem, SourcedCustomer
 use crate::trace;
 use crate::upstream::Deadline;
 
+use super::audit::OK;
 use super::cursor::{Cursors, WalkState};
 use super::lists::{ListQuery, Lists, MAX_LIMIT, OpenList, ReadPage};
 use super::{QuotaHandle, RequestContext, now};
@@ -196,6 +197,7 @@ impl Walk {
         self.rows = page.rows.into_iter();
         // Of a page that a cursor points into, the rows before it were given out already.
         self.rows.by_ref().take(state.offset as usize).for_each(drop);
+        self.reader.open.audit(self.rows.len(), OK);
         self.state = WalkState { total, ..state };
     }
 

@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::sync::Once;
 
-use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Stands in every secret of the tests.
@@ -15,9 +14,7 @@ const JWT: &str = "eyJ";
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let filter = scrm_gateway::telemetry::filter("trace").unwrap();
-        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Watch);
-        tracing_subscriber::registry().with(filter).with(lines).init();
+        scrm_gateway::telemetry::subscriber("trace", false, || Watch).unwrap().init();
     });
 }
 

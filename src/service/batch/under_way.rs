@@ -1,0 +1,87 @@
+//! What has to be seen to of every chunk, whoever still waits for it: the audit trail, and the cache that a write makes stale.
+
+use std::sync::Arc;
+use std::vec;
+
+use crate::model::{Problem, ProblemCode};
+use crate::service::audit::{ABANDONED, OK, Trail};
+use crate::service::details::Details;
+use crate::upstream::{UpstreamError, WriteReply};
+
+use super::chunk::Chunk;
+use super::outcome::{self, ChunkOutcome};
+
+/// The chunks of a batch that have not begun. Those that are left when it is dropped, because the caller is gone, are told to the
+/// audit trail as well.
+pub struct Waiting {
+    chunks: vec::IntoIter<Arc<Chunk>>,
+    trail: Trail,
+    stopped: Option<Problem>,
+}
+
+impl Waiting {
+    pub fn new(chunks: Vec<Chunk>, trail: Trail) -> Self {
+        let chunks: Vec<_> = chunks.into_iter().map(Arc::new).collect();
+        Self { chunks: chunks.into_iter(), trail, stopped: None }
+    }
+
+    /// Why no further chunk is worth sending; the first reason counts.
+    pub fn stop(&mut self, why: Problem) {
+        self.stopped.get_or_insert(why);
+    }
+
+    /// The next one to be sent; none once there is a reason to stop.
+    pub fn next(&mut self) -> Option<Arc<Chunk>> {
+        if self.stopped.is_some() { None } else { self.chunks.next() }
+    }
+
+    /// What becomes of the next one that is not sent.
+    pub fn give_up(&mut self) -> Option<ChunkOutcome> {
+        let chunk = self.chunks.next()?;
+        let outcome = outcome::not_sent(&chunk, self.stopped.as_ref());
+        let word = self.stopped.as_ref().map_or(ABANDONED, |why| why.code.as_str());
+        self.trail.wrote(&outcome.written(&chunk), word);
+        Some(outcome)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        while self.give_up().is_some() {}
+    }
+}
+
+/// A chunk that is being sent. Dropped before it is settled, by a panic or because the process ends, it may have been applied.
+pub struct UnderWay {
+    chunk: Arc<Chunk>,
+    details: Details,
+    trail: Trail,
+    settled: bool,
+}
+
+impl UnderWay {
+    pub fn new(chunk: Arc<Chunk>, details: Details, trail: Trail) -> Self {
+        Self { chunk, details, trail, settled: false }
+    }
+
+    /// The source has answered, or surely will not.
+    pub fn settle(mut self, reply: Result<WriteReply, UpstreamError>) -> ChunkOutcome {
+        self.settled = true;
+        let outcome = outcome::judge(&self.chunk, reply);
+        self.note(&outcome, outcome.fault.as_ref().map_or(OK, |fault| fault.code.as_str()));
+        outcome
+    }
+
+    fn note(&self, outcome: &ChunkOutcome, word: &str) {
+        self.details.drop_written(outcome.touched(&self.chunk));
+        self.trail.wrote(&outcome.written(&self.chunk), word);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.note(&outcome::unknown(&self.chunk), ProblemCode::Internal.as_str());
+        }
+    }
+}
