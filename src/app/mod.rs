@@ -192,6 +192,7 @@ impl App {
             address_limit: AddressLimit::new(AddressLimitConfig {
                 quota: config.rate_limit.per_address,
                 trusted_proxies: server.trusted_proxies.clone(),
+                header: server.client_address_header,
             }),
             timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,

@@ -3,6 +3,7 @@
 mod address;
 mod auth;
 mod deadline;
+mod forwarded;
 mod overload;
 mod quota;
 mod request;
@@ -149,7 +150,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::config::Auth;
+    use crate::config::{Auth, ClientAddressHeader};
     use crate::store::quota::QuotaConfig;
 
     fn edge() -> Edge {
@@ -162,7 +163,11 @@ mod tests {
         Edge {
             authenticator: Arc::new(Authenticator::new(&auth, Vec::new(), Vec::new()).unwrap()),
             quotas: Arc::new(Quotas::new(quota, [])),
-            address_limit: AddressLimit::new(AddressLimitConfig { quota, trusted_proxies: Vec::new() }),
+            address_limit: AddressLimit::new(AddressLimitConfig {
+                quota,
+                trusted_proxies: Vec::new(),
+                header: ClientAddressHeader::XForwardedFor,
+            }),
             timeouts: Timeouts { request: Duration::from_secs(1), batch: Duration::from_secs(1) },
             max_in_flight: 10,
             body_limit: 1024,

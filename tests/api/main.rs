@@ -11,6 +11,7 @@ mod bad_input;
 mod batches;
 mod cache;
 mod cli;
+mod client_address;
 mod customers;
 mod deadlines;
 mod document;
