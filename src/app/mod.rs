@@ -203,7 +203,8 @@ impl App {
         let (open, _document) = routes::open().split_for_parts();
         let mut public = edge.protect(api.with_state(services)).merge(open);
         if config.docs_enabled {
-            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(server.public_url.as_ref()))));
+            let public_url = server.public_url.as_ref();
+            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(public_url)), public_url));
         }
         let readiness = health::Readiness::default();
         Ok(Self {

@@ -4,6 +4,7 @@ mod address;
 mod auth;
 mod deadline;
 mod forwarded;
+mod hardening;
 mod overload;
 mod quota;
 mod request;
@@ -88,6 +89,8 @@ impl Edge {
         }
         router.layer(
             ServiceBuilder::new()
+                // On whatever is answered below.
+                .map_response(hardening::add)
                 // Names the request, logs its end, and gives every problem its form: also those of the layers below.
                 .layer(from_fn(request::identify))
                 // A panic is one 500, not a dropped connection.

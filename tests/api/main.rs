@@ -17,6 +17,7 @@ mod deadlines;
 mod document;
 mod examples;
 mod fault_matrix;
+mod hardening;
 mod headers;
 mod idempotency;
 mod juzibot;
