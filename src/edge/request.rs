@@ -30,7 +30,7 @@ pub async fn identify(request: Request, next: Next) -> Response {
     let trace = request.headers().get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?));
     let trace = trace.map(TraceParent::child);
     let trace_id = trace.map(TraceParent::trace_id);
-    let span = tracing::info_span!("request", request_id = %id, trace_id, %method, %route);
+    let span = tracing::info_span!("request", request_id = %id, trace_id, method = known(&method), %route);
     let mut watch = Watch { span: span.clone(), route, method, started, answered: false };
     async {
         let response = trace::within(trace, next.run(request)).await;

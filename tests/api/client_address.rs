@@ -132,9 +132,8 @@ async fn whatever_a_client_writes_into_x_forwarded_for_it_stays_who_it_is() {
 
 #[tokio::test]
 async fn whatever_a_client_writes_into_forwarded_it_stays_who_it_is() {
-    let element = |address: &str| match address.contains(':') {
-        true => format!("For=\"{address}\""),
-        false => format!("for={address};proto=https"),
+    let element = |address: &str| {
+        if address.contains(':') { format!("For=\"{address}\"") } else { format!("for={address};proto=https") }
     };
     // The host is the client's too; a proxy quotes it.
     for own in [

@@ -19,6 +19,8 @@ mod examples;
 mod fault_matrix;
 mod hardening;
 mod headers;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod idempotency;
 mod juzibot;
 mod limits;
