@@ -193,6 +193,7 @@ impl App {
             address_limit: AddressLimit::new(AddressLimitConfig {
                 quota: config.rate_limit.per_address,
                 trusted_proxies: server.trusted_proxies.clone(),
+                header: server.client_address_header,
             }),
             timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,
@@ -203,7 +204,8 @@ impl App {
         let (open, _document) = routes::open().split_for_parts();
         let mut public = edge.protect(api.with_state(services)).merge(open);
         if config.docs_enabled {
-            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(server.public_url.as_ref()))));
+            let public_url = server.public_url.as_ref();
+            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(public_url)), public_url));
         }
         let readiness = health::Readiness::default();
         Ok(Self {

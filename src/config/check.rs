@@ -100,6 +100,7 @@ impl Checker<'_> {
             merge_grace: raw.merge_grace,
             body_limit,
             trusted_proxies: raw.trusted_proxies.clone(),
+            client_address_header: raw.client_address_header,
             max_in_flight: raw.max_in_flight,
             max_connections: raw.max_connections,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },

@@ -27,6 +27,7 @@ use crate::store::quota::QuotaConfig;
 use crate::upstream::{ClientConfig, SourceConfig, Unreadable};
 
 use check::Checker;
+pub use raw::ClientAddressHeader;
 use raw::Raw;
 
 /// The environment's variables are `SCRM_GATEWAY__SECTION__KEY`.
@@ -70,6 +71,7 @@ pub struct Server {
     /// In bytes.
     pub body_limit: usize,
     pub trusted_proxies: Vec<IpNet>,
+    pub client_address_header: ClientAddressHeader,
     pub max_in_flight: usize,
     /// More wait in the system's queue.
     pub max_connections: usize,

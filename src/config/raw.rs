@@ -57,6 +57,8 @@ pub struct Server {
     pub body_limit: ByteSize,
     #[serde(deserialize_with = "list")]
     pub trusted_proxies: Vec<IpNet>,
+    #[serde(deserialize_with = "word")]
+    pub client_address_header: ClientAddressHeader,
     pub max_in_flight: usize,
     pub max_connections: usize,
     pub max_streams: usize,
@@ -78,6 +80,7 @@ impl Default for Server {
             merge_grace: Duration::from_millis(800),
             body_limit: ByteSize::mib(8),
             trusted_proxies: Vec::new(),
+            client_address_header: ClientAddressHeader::XForwardedFor,
             max_in_flight: 1024,
             max_connections: 10_000,
             max_streams: 32,
@@ -85,6 +88,15 @@ impl Default for Server {
             reread_files: Duration::from_secs(5),
         }
     }
+}
+
+/// The header in which the trusted proxies name the client. One alone is believed: a proxy writes one and passes the other
+/// on as the client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressHeader {
+    XForwardedFor,
+    Forwarded,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -1,5 +1,8 @@
 //! A limit by client address before authentication: it guards the signature check.
+//!
+//! It counts by bucket rather than by address, so that its memory is bounded whoever comes (docs/adr/0014).
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +16,14 @@ use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
+use crate::config::ClientAddressHeader;
 use crate::model::{Problem, ProblemCode};
 use crate::store::quota::QuotaConfig;
+
+use super::forwarded;
+
+/// How many buckets there are. All of them in use take some 10 MB.
+const BUCKETS: u64 = 1 << 18;
 
 /// The limiter's configuration.
 #[derive(Debug, Clone)]
@@ -22,6 +31,8 @@ pub struct AddressLimitConfig {
     pub quota: QuotaConfig,
     /// Proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header that they write it in. Any other is the client's own invention that they pass on.
+    pub header: ClientAddressHeader,
 }
 
 /// One limiter, shared by all connections.
@@ -30,8 +41,11 @@ pub struct AddressLimit(Arc<GovernorConfig<ClientAddress, NoOpMiddleware>>);
 
 impl AddressLimit {
     pub fn new(config: AddressLimitConfig) -> Self {
-        let mut builder =
-            GovernorConfigBuilder::default().key_extractor(ClientAddress { trusted: config.trusted_proxies.into() });
+        let mut builder = GovernorConfigBuilder::default().key_extractor(ClientAddress {
+            trusted: config.trusted_proxies.into(),
+            header: config.header,
+            seed: RandomState::new(),
+        });
         builder.period(config.quota.period()).burst_size(config.quota.burst.get());
         Self(Arc::new(builder.finish().expect("period and burst are above 0")))
     }
@@ -60,29 +74,34 @@ impl AddressLimit {
 #[derive(Debug, Clone)]
 pub(super) struct ClientAddress {
     trusted: Arc<[IpNet]>,
+    header: ClientAddressHeader,
+    /// Another one in each process, so that nobody can tell who shares a bucket with whom.
+    seed: RandomState,
 }
 
-impl KeyExtractor for ClientAddress {
-    type Key = IpAddr;
+/// What is counted together: as a rule one client's requests and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Bucket(u64);
 
-    fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
+impl KeyExtractor for ClientAddress {
+    type Key = Bucket;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<Bucket, GovernorError> {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or(GovernorError::UnableToExtractKey)?;
-        Ok(network(self.client(peer.0.ip().to_canonical(), request.headers())))
+        let client = self.client(peer.0.ip().to_canonical(), request.headers());
+        Ok(Bucket(self.seed.hash_one(network(client)) % BUCKETS))
     }
 }
 
 impl ClientAddress {
-    /// Walks from the peer leftwards through what proxies appended, as long as the one who says it is trusted.
+    /// Walks from the peer leftwards through what proxies wrote, as long as the one who says it is trusted. A proxy of ours
+    /// that names no address is believed no further: then it is counted itself.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let told: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-        for hop in told.iter().flat_map(|value| value.split(',')).rev() {
-            if !self.trusts(client) {
-                break;
-            }
-            // A proxy of ours that writes no address is believed no further.
-            let Some(address) = parse_hop(hop) else { break };
+        let mut hops = forwarded::hops(self.header, headers);
+        while self.trusts(client)
+            && let Some(Some(address)) = hops.next()
+        {
             client = address;
         }
         client
@@ -91,13 +110,6 @@ impl ClientAddress {
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }
-}
-
-/// An address, with or without a port.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let hop = hop.trim();
-    let address = hop.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
-    address.ok().map(|address| address.to_canonical())
 }
 
 fn network(address: IpAddr) -> IpAddr {
@@ -112,16 +124,34 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
-    fn key(peer: &str, forwarded: &[&str]) -> String {
-        let extractor = ClientAddress { trusted: ["10.0.0.0/8".parse().unwrap()].into() };
+    fn from(peer: &str, forwarded: &[&str]) -> Request<()> {
         let mut request = Request::new(());
         request.extensions_mut().insert(ConnectInfo::<SocketAddr>(SocketAddr::new(peer.parse().unwrap(), 1)));
         for value in forwarded {
             request.headers_mut().append("x-forwarded-for", value.parse().unwrap());
         }
-        extractor.extract(&request).unwrap().to_string()
+        request
+    }
+
+    fn extractor() -> ClientAddress {
+        ClientAddress {
+            trusted: ["10.0.0.0/8".parse().unwrap()].into(),
+            header: ClientAddressHeader::XForwardedFor,
+            seed: RandomState::new(),
+        }
+    }
+
+    fn key(peer: &str, forwarded: &[&str]) -> String {
+        let extractor = extractor();
+        let request = from(peer, forwarded);
+        let client = network(extractor.client(peer.parse::<IpAddr>().unwrap().to_canonical(), request.headers()));
+        let same = extractor.extract(&from(&client.to_string(), &[]));
+        assert_eq!(extractor.extract(&request).unwrap(), same.unwrap(), "the bucket is the network's");
+        client.to_string()
     }
 
     #[test]
@@ -134,6 +164,8 @@ mod tests {
         assert_eq!(key("10.1.1.1", &["1.2.3.4, 198.51.100.7, 10.2.2.2"]), "198.51.100.7");
         assert_eq!(key("10.1.1.1", &["1.2.3.4", "198.51.100.7:443"]), "198.51.100.7");
         assert_eq!(key("10.1.1.1", &["unknown"]), "10.1.1.1");
+        assert_eq!(key("10.1.1.1", &["1.2.3.4, unknown, 10.2.2.2"]), "10.2.2.2");
+        assert_eq!(key("10.1.1.1", &["10.3.3.3, 10.2.2.2"]), "10.3.3.3");
         assert_eq!(key("10.1.1.1", &[]), "10.1.1.1");
     }
 
@@ -141,5 +173,24 @@ mod tests {
     fn ipv6_counts_by_its_network_and_mapped_ipv4_as_ipv4() {
         assert_eq!(key("2001:db8:1:2:aaaa::1", &[]), "2001:db8:1:2::");
         assert_eq!(key("::ffff:203.0.113.9", &[]), "203.0.113.9");
+        assert_eq!(key("::ffff:10.1.1.1", &["::ffff:203.0.113.9"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_million_addresses_take_no_more_buckets_than_there_are() {
+        let one = NonZeroU32::MIN;
+        let limit = AddressLimit::new(AddressLimitConfig {
+            quota: QuotaConfig { requests: one, window: Duration::from_hours(1), burst: one },
+            trusted_proxies: Vec::new(),
+            header: ClientAddressHeader::XForwardedFor,
+        });
+        let (limiter, extractor) = (limit.0.limiter(), extractor());
+        let mut refused = 0;
+        for n in 0..1_000_000_u32 {
+            let bucket = extractor.extract(&from(&IpAddr::from(n.to_be_bytes()).to_string(), &[])).unwrap();
+            refused += u32::from(limiter.check_key(&bucket).is_err());
+        }
+        assert!(limiter.len() as u64 <= BUCKETS, "{}", limiter.len());
+        assert!(refused >= 1_000_000 - 262_144, "who shares a bucket shares what is in it: {refused}");
     }
 }

@@ -3,6 +3,9 @@
 mod address;
 mod auth;
 mod deadline;
+mod forwarded;
+mod hardening;
+mod message;
 mod overload;
 mod quota;
 mod request;
@@ -10,14 +13,13 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER,
 };
 use axum::http::{HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use axum::{Extension, Router};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -25,6 +27,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use tower_http::cors::CorsLayer;
 
 use crate::model::{Problem, ProblemCode};
+use crate::routes::BodyLimit;
 use crate::store::quota::Quotas;
 
 pub use address::{AddressLimit, AddressLimitConfig};
@@ -54,7 +57,7 @@ impl Edge {
                 // From here on the time runs, so that reading a slow body and checking a token count.
                 .layer(from_fn_with_state(self.timeouts, deadline::set))
                 // Before the body is read by anyone.
-                .layer(DefaultBodyLimit::max(self.body_limit))
+                .layer(Extension(BodyLimit(self.body_limit)))
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
                 // Counts the caller, and hands the handler all that the edge found out.
@@ -74,6 +77,8 @@ impl Edge {
                     // The narrow budget before the shared one: an address that floods is refused before it takes a slot
                     // or costs a signature check.
                     .layer(self.address_limit.layer())
+                    // Before anything goes by a message that has two meanings.
+                    .layer(from_fn(message::check))
                     // More than this at once is refused rather than queued.
                     .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed))
                     // A stream is left alone: its lines are to go out as they come.
@@ -87,6 +92,8 @@ impl Edge {
         }
         router.layer(
             ServiceBuilder::new()
+                // On whatever is answered below.
+                .map_response(hardening::add)
                 // Names the request, logs its end, and gives every problem its form: also those of the layers below.
                 .layer(from_fn(request::identify))
                 // A panic is one 500, not a dropped connection.
@@ -149,7 +156,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::config::Auth;
+    use crate::config::{Auth, ClientAddressHeader};
     use crate::store::quota::QuotaConfig;
     use crate::telemetry;
 
@@ -163,7 +170,11 @@ mod tests {
         Edge {
             authenticator: Arc::new(Authenticator::new(&auth, Vec::new(), Vec::new()).unwrap()),
             quotas: Arc::new(Quotas::new(quota, [])),
-            address_limit: AddressLimit::new(AddressLimitConfig { quota, trusted_proxies: Vec::new() }),
+            address_limit: AddressLimit::new(AddressLimitConfig {
+                quota,
+                trusted_proxies: Vec::new(),
+                header: ClientAddressHeader::XForwardedFor,
+            }),
             timeouts: Timeouts { request: Duration::from_secs(1), batch: Duration::from_secs(1) },
             max_in_flight: 10,
             body_limit: 1024,
@@ -193,7 +204,11 @@ mod tests {
         let _logging = tracing::subscriber::set_default(subscriber);
         hide_panic_messages_of_this_thread();
         let router = edge().enclose(Router::new().route("/", get(panics)));
-        let mut request = Request::get("/").header("x-request-id", "req-1").body(axum::body::Body::empty()).unwrap();
+        let mut request = Request::get("/")
+            .header("host", "gateway.test")
+            .header("x-request-id", "req-1")
+            .body(axum::body::Body::empty())
+            .unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);

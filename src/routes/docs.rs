@@ -1,13 +1,18 @@
-//! `/docs` and `/openapi.json`: the document and the Swagger UI, its assets embedded.
+//! `/docs` and `/openapi.json`: the document and the Swagger UI, its assets embedded. The one page that a browser runs, so
+//! it says how little it needs.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use axum::http::{StatusCode, Uri};
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use url::Url;
 use utoipa_swagger_ui::Config;
 
 use crate::model::{Problem, ProblemCode};
@@ -15,8 +20,9 @@ use crate::model::{Problem, ProblemCode};
 /// The tab's title in the embedded page, and ours.
 const TITLES: (&str, &str) = ("<title>Swagger UI</title>", "<title>scrm-gateway</title>");
 
-/// The routes of the documentation; `openapi_json` is the document as it is served.
-pub fn docs(openapi_json: String) -> Router {
+/// The routes of the documentation; `openapi_json` is the document as it is served, `public_url` the address in it under which
+/// callers reach the service.
+pub fn docs(openapi_json: String, public_url: Option<&Url>) -> Router {
     let document: Bytes = openapi_json.into();
     let serve = move || async move {
         ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], document).into_response()
@@ -29,11 +35,32 @@ pub fn docs(openapi_json: String) -> Router {
         .validator_url("none");
     let config = Arc::new(config);
     let assets = get(move |uri: Uri| async move { asset(&uri, config) });
-    Router::new()
-        .route("/openapi.json", get(serve))
+    let headers = page_headers(public_url);
+    let page = Router::new()
         .route("/docs", get(|| async { (StatusCode::SEE_OTHER, [(LOCATION, "docs/")]) }))
         .route("/docs/", assets.clone())
         .route("/docs/{*rest}", assets)
+        .layer(map_response(move |mut response: Response| {
+            response.headers_mut().extend(headers.clone());
+            std::future::ready(response)
+        }));
+    Router::new().route("/openapi.json", get(serve)).merge(page)
+}
+
+/// As strict as the Swagger UI allows: it sets styles of elements, and asks the service where "Try it out" is used.
+fn page_headers(public_url: Option<&Url>) -> HeaderMap {
+    let elsewhere = public_url.map(|url| format!(" {}", url.origin().ascii_serialization())).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'{elsewhere}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let policy = HeaderValue::from_str(&policy).expect("an origin is ASCII");
+    HeaderMap::from_iter([
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    ])
 }
 
 /// A file of the Swagger UI; the page itself where none is named.

@@ -16,7 +16,7 @@ mod negotiation;
 mod remarks;
 mod sources;
 
-pub use extract::BodyDeadline;
+pub use extract::{BodyDeadline, BodyLimit};
 
 use axum::middleware::from_fn;
 use utoipa::IntoParams;

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock;
-use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
-use governor::state::keyed::DefaultKeyedStateStore;
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 
-use crate::clock::{TokioClock, TokioNanos};
+use crate::clock::TokioClock;
 use crate::model::{CallerId, QuotaState};
 
 /// How much a caller may ask for.
@@ -53,54 +57,85 @@ impl Charge {
     }
 }
 
-type Limiter = RateLimiter<CallerId, DefaultKeyedStateStore<CallerId>, TokioClock, StateInformationMiddleware>;
+type Bucket = RateLimiter<NotKeyed, InMemoryState, TokioClock, StateInformationMiddleware>;
+
+/// What the buckets of callers without an entry may take, in bytes: some 30,000 of them.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes that a bucket costs beside its caller's name: its own and the cache's.
+const BUCKET_OVERHEAD: usize = 512;
+/// How long a bucket is kept at least, and at most, once nobody asks for it. In between it is kept until it is full again,
+/// which is when a new one is the same.
+const KEPT: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
 /// The quotas of all callers.
+///
+/// Callers who have an entry in the configuration keep their bucket for good. The others' are bounded by bytes: the one that
+/// was longest not asked for goes first, so that a new caller always gets one and whoever goes on asking keeps its own. A
+/// caller whose bucket went finds a full one. Nobody gains by that: to have its bucket go, a caller needs tokens of as many
+/// others as there is room for, and each of those others brings a burst of its own, all of them far more than the one that
+/// is won. Only an issuer of the configuration can make callers up.
 pub struct Quotas {
-    default: (QuotaConfig, Limiter),
-    overrides: HashMap<CallerId, (QuotaConfig, Limiter)>,
+    default: QuotaConfig,
+    clock: TokioClock,
+    buckets: Cache<CallerId, Arc<Bucket>>,
+    overrides: HashMap<CallerId, (QuotaConfig, Bucket)>,
 }
 
 impl Quotas {
     pub fn new(default: QuotaConfig, overrides: impl IntoIterator<Item = (CallerId, QuotaConfig)>) -> Self {
         let clock = TokioClock::default();
-        let limiter = |config: QuotaConfig| {
-            let quota = Quota::with_period(config.period()).expect("a period is longer than 0");
-            let quota = quota.allow_burst(config.burst);
-            let state = DefaultKeyedStateStore::default();
-            let limiter = RateLimiter::<_, _, _, NoOpMiddleware<TokioNanos>>::new(quota, state, clock.clone());
-            (config, limiter.with_middleware())
-        };
-        let overrides = overrides.into_iter().map(|(caller, config)| (caller, limiter(config))).collect();
-        Self { default: limiter(default), overrides }
+        let refill = default.period().saturating_mul(default.burst.get());
+        let buckets = Cache::builder()
+            .max_capacity(MAX_BYTES)
+            // Not the crate's usual policy, which may turn a newcomer away: that caller would never be counted.
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|caller: &CallerId, _| {
+                let bytes = caller.issuer.len() + caller.subject.len() + BUCKET_OVERHEAD;
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .time_to_idle(refill.clamp(*KEPT.start(), *KEPT.end()))
+            .build();
+        let overrides =
+            overrides.into_iter().map(|(caller, config)| (caller, (config, bucket(config, &clock)))).collect();
+        Self { default, clock, buckets, overrides }
     }
 
     /// Takes `cost` from the caller's quota, or nothing. A cost above the burst is the burst.
     pub fn charge(&self, caller: &CallerId, cost: u32) -> Charge {
-        let (config, limiter) = self.overrides.get(caller).unwrap_or(&self.default);
-        let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN).min(config.burst);
-        match limiter.check_key_n(caller, cost) {
-            Ok(Ok(snapshot)) => Charge { config: *config, remaining: snapshot.remaining_burst_capacity(), wait: None },
-            Ok(Err(refused)) => {
-                let wait = refused.wait_time_from(limiter.clock().now());
-                Charge { config: *config, remaining: remaining(config, cost, wait), wait: Some(wait) }
-            }
-            // Not reached: the cost was cut to the burst.
-            Err(_) => Charge { config: *config, remaining: 0, wait: Some(config.window) },
+        if let Some((config, bucket)) = self.overrides.get(caller) {
+            return take(bucket, *config, cost);
         }
+        let new = || Arc::new(bucket(self.default, &self.clock));
+        take(&self.buckets.get_with_by_ref(caller, new), self.default, cost)
     }
 
     /// Forgets callers whose buckets are full again.
     pub fn sweep(&self) {
-        for (_, limiter) in self.overrides.values().chain([&self.default]) {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+        self.buckets.run_pending_tasks();
+    }
+}
+
+/// A full one.
+fn bucket(config: QuotaConfig, clock: &TokioClock) -> Bucket {
+    let quota = Quota::with_period(config.period()).expect("a period is longer than 0").allow_burst(config.burst);
+    RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware()
+}
+
+fn take(bucket: &Bucket, config: QuotaConfig, cost: u32) -> Charge {
+    let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN).min(config.burst);
+    match bucket.check_n(cost) {
+        Ok(Ok(snapshot)) => Charge { config, remaining: snapshot.remaining_burst_capacity(), wait: None },
+        Ok(Err(refused)) => {
+            let wait = refused.wait_time_from(bucket.clock().now());
+            Charge { config, remaining: remaining(config, cost, wait), wait: Some(wait) }
         }
+        // Not reached: the cost was cut to the burst.
+        Err(_) => Charge { config, remaining: 0, wait: Some(config.window) },
     }
 }
 
 /// What is left where a charge of `cost` has to wait: of the cost, what the wait does not have to bring.
-fn remaining(config: &QuotaConfig, cost: NonZeroU32, wait: Duration) -> u32 {
+fn remaining(config: QuotaConfig, cost: NonZeroU32, wait: Duration) -> u32 {
     let missing = wait.as_nanos().div_ceil(config.period().as_nanos().max(1));
     cost.get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
 }
@@ -149,5 +184,25 @@ mod tests {
         let charge = quotas.charge(&caller("big"), 1);
         assert_eq!((charge.config.requests.get(), charge.remaining), (600, 9));
         assert_eq!(charge.refilled_in(), Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_million_callers_take_no_more_room_than_there_is() {
+        let quotas = Quotas::new(config(60, 2), []);
+        let regular = caller("regular");
+        assert!((0..2).all(|_| quotas.charge(&regular, 1).wait.is_none()));
+        let mut most = 0;
+        for n in 0..1_000_000 {
+            assert_eq!(quotas.charge(&caller(&format!("caller-{n}")), 1).wait, None, "it is new, and counted");
+            if n % 1_000 == 0 {
+                assert!(quotas.charge(&regular, 1).wait.is_some(), "its bucket is still there after {n} others");
+                most = most.max(quotas.buckets.weighted_size());
+            }
+        }
+        assert!(most <= MAX_BYTES + MAX_BYTES / 100, "{most}");
+        quotas.sweep();
+        let kept = quotas.buckets.entry_count();
+        assert!((20_000..35_000).contains(&kept), "{kept}");
+        assert_eq!(quotas.charge(&caller("caller-999999"), 1).remaining, 0, "who came last is remembered");
     }
 }

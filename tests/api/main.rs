@@ -11,12 +11,16 @@ mod bad_input;
 mod batches;
 mod cache;
 mod cli;
+mod client_address;
 mod customers;
 mod deadlines;
 mod document;
 mod examples;
 mod fault_matrix;
+mod hardening;
 mod headers;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod idempotency;
 mod juzibot;
 mod limits;

@@ -75,8 +75,12 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
   const { origin } = new URL(demo.docs);
 
   await t.test('the page shows the operations in their groups, and the schemas', async () => {
-    await page.goto(demo.docs.replace(/\/$/, ''));
+    const answer = await page.goto(demo.docs.replace(/\/$/, ''));
     assert.equal(page.url(), demo.docs);
+    // What follows works, and without a complaint, under this policy.
+    const policy = answer.headers()['content-security-policy'];
+    assert.match(policy, /^default-src 'none'; script-src 'self';/);
+    assert.match(policy, /connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$/);
     assert.equal(await page.title(), 'scrm-gateway');
     await page.getByRole('heading', { name: /^scrm-gateway/ }).waitFor();
     await page.locator('#operations-customers-getCustomer').waitFor();

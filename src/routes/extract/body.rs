@@ -1,10 +1,11 @@
 //! JSON bodies: what is no JSON is refused here; what is JSON is handed on whole, with the places of repeated keys, so
 //! that all of its faults can be told at once.
 
-use axum::body::Bytes;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use tokio::time::Instant;
@@ -18,6 +19,10 @@ use crate::store::idempotency::Fingerprint;
 #[derive(Debug, Clone, Copy)]
 pub struct BodyDeadline(pub Instant);
 
+/// The most bytes of a body; none where nobody said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BodyLimit(pub usize);
+
 /// A body that is JSON.
 pub struct JsonBody {
     pub value: Value,
@@ -30,30 +35,47 @@ pub struct JsonBody {
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(ProblemCode::UnsupportedMediaType, "expected Content-Type: application/json"));
         }
+        if !is_plain(request.headers()) {
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType, "expected a body without Content-Encoding"));
+        }
         let uri = request.uri().clone();
         let deadline = request.extensions().get::<BodyDeadline>().copied();
-        let reading = Bytes::from_request(request, state);
+        let BodyLimit(most) = request.extensions().get().copied().unwrap_or_default();
+        let reading = read(request.into_body(), most);
         let read = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline.0, reading).await,
             None => Ok(reading.await),
         };
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Problem::new(ProblemCode::PayloadTooLarge, "the body is larger than the server takes"));
-            }
-            Ok(Err(_)) => return Err(Problem::new(ProblemCode::InvalidRequest, "the body broke off")),
-            Err(_elapsed) => {
-                return Err(Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time"));
-            }
-        };
+        let late = |_| Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time");
+        let bytes = read.map_err(late)??;
         let (value, duplicates) = parse(&bytes)?;
         Ok(Self { value, duplicates, fingerprint: fingerprint(uri.path(), uri.query().unwrap_or_default(), &bytes) })
     }
+}
+
+/// The body in one piece: as it comes, in chunks of a byte for example, it would take many times its size.
+async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || Problem::new(ProblemCode::PayloadTooLarge, "the body is larger than the server takes");
+    // What its head announces. A caller that waits for a word before it sends its body is told this one.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::new(ProblemCode::InvalidRequest, "the body broke off"))?;
+        // Trailers say nothing here.
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > most - bytes.len() {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -61,28 +83,50 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// The value, and the places of repeated keys.
 pub fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
-    let mut duplicates = Vec::new();
+    let mut seen = Seen::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let node = Node { pointer: String::new(), duplicates: &mut duplicates };
+    let node = Node { pointer: String::new(), seen: &mut seen };
     let value = node.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    value.map(|value| (value, duplicates)).map_err(|error| {
-        let detail = format!("the body is no JSON, at line {}, column {}", error.line(), error.column());
-        Problem::new(ProblemCode::InvalidRequest, detail)
-    })
+    match value {
+        Ok(value) => Ok((value, seen.duplicates)),
+        Err(_) if seen.values > MAX_VALUES => {
+            let detail = format!("the body holds more than {MAX_VALUES} values");
+            Err(Problem::new(ProblemCode::PayloadTooLarge, detail))
+        }
+        Err(error) => {
+            let detail = format!("the body is no JSON, at line {}, column {}", error.line(), error.column());
+            Err(Problem::new(ProblemCode::InvalidRequest, detail))
+        }
+    }
+}
+
+/// What was met in a body so far.
+#[derive(Default)]
+struct Seen {
+    values: usize,
+    duplicates: Vec<String>,
 }
 
 /// Reads one value at a place.
 struct Node<'a> {
     pointer: String,
-    duplicates: &'a mut Vec<String>,
+    seen: &'a mut Seen,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.seen.values += 1;
+        if self.seen.values > MAX_VALUES {
+            return Err(D::Error::custom("too many values"));
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -126,7 +170,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut values = Vec::new();
         loop {
             let pointer = format!("{}/{}", self.pointer, values.len());
-            match list.next_element_seed(Node { pointer, duplicates: self.duplicates })? {
+            match list.next_element_seed(Node { pointer, seen: self.seen })? {
                 Some(value) => values.push(value),
                 None => return Ok(Value::Array(values)),
             }
@@ -140,16 +184,19 @@ impl<'de> Visitor<'de> for Node<'_> {
             if pointer.len() > MAX_POINTER_BYTES {
                 return Err(A::Error::custom("a key is too long"));
             }
-            if values.contains_key(&key) && self.duplicates.len() < MAX_DUPLICATES {
-                self.duplicates.push(pointer.clone());
+            if values.contains_key(&key) && self.seen.duplicates.len() < MAX_DUPLICATES {
+                self.seen.duplicates.push(pointer.clone());
             }
-            let value = object.next_value_seed(Node { pointer, duplicates: self.duplicates })?;
+            let value = object.next_value_seed(Node { pointer, seen: self.seen })?;
             values.insert(key, value);
         }
         Ok(Value::Object(values))
     }
 }
 
+/// Values that are read at most, four times those of the largest batch. In memory a small one takes up to a hundred times
+/// its bytes, so the limit of bytes alone would not bound what a body costs.
+const MAX_VALUES: usize = 20_000;
 /// Repeated keys that are told at most; there is room for millions of them in a body.
 const MAX_DUPLICATES: usize = 1_000;
 /// Bounds what a fault can echo; no body of this service needs a tenth of it.

@@ -5,7 +5,7 @@
 
 mod fields;
 mod parameters;
-mod wild;
+pub mod wild;
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
 //! Input that no schema thinks of. The answer is a refusal or the end of the connection, soon, and never a 5xx.
 
 use super::nothing_was_written;
-use crate::support::{Gateway, WireRequest};
+use crate::support::{Gateway, WireReply, WireRequest};
 
 /// Where one request is bad in a way of its own.
-fn targets() -> Vec<(&'static str, Vec<u8>)> {
+pub fn targets() -> Vec<(&'static str, Vec<u8>)> {
     let parameters = (0..100_000).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
     let same = "limit=1&".repeat(100_000);
     vec![
@@ -26,6 +26,11 @@ fn targets() -> Vec<(&'static str, Vec<u8>)> {
         ("a way up", b"/v1/customers/../../etc/passwd".to_vec()),
         ("a surrogate", b"/v1/customers/%ED%A0%80".to_vec()),
         ("an overlong encoding", b"/v1/customers/%C0%AF".to_vec()),
+        ("an overlong encoding in the query", b"/v1/customers?source=juzibot&staff_id=%C0%AF".to_vec()),
+        ("an encoded NUL", b"/v1/customers/a%00b".to_vec()),
+        ("an encoded NUL in the query", b"/v1/customers?source=juzibot&staff_id=a%00b".to_vec()),
+        ("encoded bytes that are no UTF-8", b"/v1/customers/%FF%FE".to_vec()),
+        ("encoded bytes that are no UTF-8 in a name", b"/v1/customers?source=juzibot&%FF=1".to_vec()),
         ("a fragment", b"/v1/customers#source=juzibot".to_vec()),
         ("no slash", b"v1/customers".to_vec()),
         ("a star", b"*".to_vec()),
@@ -33,7 +38,7 @@ fn targets() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn bodies() -> Vec<(&'static str, Vec<u8>)> {
+pub fn bodies() -> Vec<(&'static str, Vec<u8>)> {
     let item = |content: &str| {
         format!(r#"{{"items": [{{"staff_id": "s", "union_id": "o", "content": {content}}}]}}"#).into_bytes()
     };
@@ -44,6 +49,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>)> {
         ("depth in a field", item(&deep("[", "]"))),
         ("depth that never ends", "[".repeat(1_000_000).into_bytes()),
         ("a number too large", item("1e999999")),
+        ("a number of 401 digits", item(&format!("1{}", "0".repeat(400)))),
         ("a number of 100,000 digits", item(&"9".repeat(100_000))),
         ("minus nothing", item("-")),
         ("not a number", item("NaN")),
@@ -64,7 +70,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn headers() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+pub fn headers() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let megabyte = vec![b'a'; 1_000_000];
     vec![
         ("a header of a megabyte", "x-filler", megabyte.clone()),
@@ -80,10 +86,15 @@ fn headers() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-/// What may be answered to a request that is bad beyond its parts.
 async fn check(gateway: &Gateway, what: &str, request: &WireRequest) {
     // Nothing said and the connection closed is an end too.
     let Some(reply) = request.send(gateway).await else { return };
+    refused(what, &reply);
+}
+
+/// What may be answered to a request that is bad beyond its parts.
+#[track_caller]
+pub fn refused(what: &str, reply: &WireReply) {
     assert!((400..500).contains(&reply.status), "{what}: {} {}", reply.status, reply.body);
     assert!(reply.body.len() < 1_000_000, "{what}: an answer of {} bytes", reply.body.len());
     assert!(!reply.head.contains("x-injected"), "{what}");

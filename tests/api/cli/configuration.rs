@@ -71,6 +71,7 @@ async fn check_prints_what_is_in_force_and_no_secret() {
             ("server", "request_timeout", "10s"),
             ("server", "batch_timeout", "30s"),
             ("server", "drain_timeout", "35s"),
+            ("server", "client_address_header", "x-forwarded-for"),
             ("cache", "fresh", "1m"),
             ("cache", "not_found", "10s"),
             ("cursor", "lifetime", "1h"),
@@ -131,6 +132,10 @@ async fn what_cannot_be_read_is_told_by_key_origin_and_form() {
         (with("[server]\nmax_in_flight = \"many\""), ["server.max_in_flight", FILE, "an integer"]),
         (with("[server]\nbody_limit = \"lots\""), ["server.body_limit", FILE, "64MiB"]),
         (with("[server]\nlisten = \"nowhere\""), ["server.listen", FILE, "127.0.0.1:8080"]),
+        (
+            with("[server]\nclient_address_header = \"x-real-ip\""),
+            ["server.client_address_header", FILE, "`x-forwarded-for` or `forwarded`"],
+        ),
         (with("timeout = \"soon\""), ["sources.juzibot.timeout", FILE, "a duration"]),
         (with("timeout = \"0s\""), ["sources.juzibot.timeout", FILE, "longer than 0"]),
         (with("operations = [\"everything\"]"), ["sources.juzibot.operations", FILE, "list_customers"]),

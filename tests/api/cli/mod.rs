@@ -18,10 +18,10 @@ use tokio::process::{Child, ChildStdout, Command};
 use crate::support::{APP_KEY, JUZIBOT_TOKEN, JWT_SECRET};
 
 /// Longer than any command takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program in a folder of its own, with nothing of this process's environment.
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scrm-gateway"));
     command
         .args(arguments)
@@ -34,34 +34,34 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end.
-async fn run(mut command: Command) -> Output {
+pub async fn run(mut command: Command) -> Output {
     let output = command.stdin(Stdio::null()).output();
     tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap()
 }
 
-fn stdout(output: &Output) -> &str {
+pub fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-fn stderr(output: &Output) -> &str {
+pub fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
 /// A command that runs until it is told to stop. It is killed where a test ends before.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+pub struct Running {
+    pub child: Child,
+    pub lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
     /// The next line of the standard output that is wanted, whatever stands before it.
-    async fn line<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
+    pub async fn line<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
         let found = async {
             loop {
                 let line = self.lines.next_line().await.unwrap();
@@ -75,14 +75,14 @@ impl Running {
     }
 
     /// Asks it to stop, as an orchestrator does.
-    async fn terminate(&self) {
+    pub async fn terminate(&self) {
         let id = self.child.id().expect("it runs");
         let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
         assert!(kill.unwrap().success());
     }
 
     /// Its exit code, and what else it said on the standard output.
-    async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+    pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
         let end = async {
             let mut rest = Vec::new();
             while let Some(line) = self.lines.next_line().await.unwrap() {
@@ -95,11 +95,11 @@ impl Running {
 }
 
 /// A client of the processes.
-fn http() -> reqwest::Client {
+pub fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
 }
 
-async fn sandbox() -> Sandbox {
+pub async fn sandbox() -> Sandbox {
     let mut options = Options { customers: 50, ..Options::default() };
     options.juzibot.token = JUZIBOT_TOKEN.to_owned().into();
     options.tanma.app_key = APP_KEY.to_owned().into();
@@ -107,7 +107,7 @@ async fn sandbox() -> Sandbox {
 }
 
 /// A folder with a configuration over these sources, its secrets in files.
-fn folder_for(sandbox: &Sandbox) -> (TempDir, PathBuf) {
+pub fn folder_for(sandbox: &Sandbox) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     for (name, secret) in [("jwt", JWT_SECRET), ("token", JUZIBOT_TOKEN), ("app-key", APP_KEY)] {
         std::fs::write(folder.path().join(name), format!("{secret}\n")).unwrap();
@@ -142,7 +142,7 @@ app_key_file = "app-key"
 }
 
 /// The addresses of a serving gateway, from its log: the public and the admin one.
-async fn addresses(gateway: &mut Running) -> (String, String) {
+pub async fn addresses(gateway: &mut Running) -> (String, String) {
     gateway
         .line(|line| {
             let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON in the log: {line}"));

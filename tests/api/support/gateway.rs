@@ -148,6 +148,11 @@ app_id = "{app_id}"
         Self { sandbox, url, client, token: Token::default().sign(), gateway }
     }
 
+    /// Where probes and numbers are.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.gateway.admin_address)
+    }
+
     /// GET as a caller with all scopes.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &[], None).await

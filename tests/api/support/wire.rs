@@ -65,31 +65,52 @@ impl WireRequest {
 
     /// What the gateway answers; `None` where it closes the connection and says nothing. It never just waits.
     pub async fn send(&self, gateway: &Gateway) -> Option<WireReply> {
-        let address: SocketAddr = gateway.url.trim_start_matches("http://").parse().unwrap();
-        let bytes = self.bytes(&address.to_string());
-        let exchange = async {
-            let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
-            let write = async {
-                // It may refuse before it has read all; then it reads no more.
-                let _refused = to.write_all(&bytes).await;
-                to
-            };
-            let read = async {
-                let mut answer = Vec::new();
-                // A reset after the answer takes nothing from what was read.
-                while let Ok(1..) = from.read_buf(&mut answer).await {}
-                answer
-            };
-            let (_open_until_read, answer) = tokio::join!(write, read);
-            answer
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no end to: {}", String::from_utf8_lossy(&self.target)));
+        self.send_to(gateway.url.trim_start_matches("http://").parse().unwrap()).await
+    }
+
+    /// The same of whatever listens there.
+    pub async fn send_to(&self, address: SocketAddr) -> Option<WireReply> {
+        let answer = exchange(address, &self.bytes(&address.to_string())).await;
         (!answer.is_empty()).then(|| WireReply::parse(answer))
     }
 }
 
+/// Sends bytes as they are; gives all that comes back until the connection is closed.
+pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let exchange = async {
+        let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
+        let write = async {
+            // It may refuse before it has read all; then it reads no more.
+            let _refused = to.write_all(bytes).await;
+            to
+        };
+        let read = async {
+            let mut answer = Vec::new();
+            // A reset after the answer takes nothing from what was read.
+            while let Ok(1..) = from.read_buf(&mut answer).await {}
+            answer
+        };
+        let (_open_until_read, answer) = tokio::join!(write, read);
+        answer
+    };
+    let answer = tokio::time::timeout(PATIENCE, exchange).await;
+    answer.unwrap_or_else(|_| panic!("no end to: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)])))
+}
+
 impl WireReply {
+    /// The answers of one connection, one after the other.
+    pub fn all(answers: Vec<u8>) -> Vec<Self> {
+        let mut rest = String::from_utf8(answers).unwrap();
+        let mut all = Vec::new();
+        while !rest.is_empty() {
+            let mut reply = Self::parse(rest.into_bytes());
+            let length = reply.head.split("content-length: ").nth(1).and_then(|text| text.lines().next()?.parse().ok());
+            rest = reply.body.split_off(length.unwrap_or_default());
+            all.push(reply);
+        }
+        all
+    }
+
     fn parse(answer: Vec<u8>) -> Self {
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("cut short: {answer}"));
