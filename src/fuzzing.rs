@@ -1,12 +1,13 @@
 //! What the fuzzer runs (`fuzz/`, `make fuzz`): one function a target. Each takes any bytes, and panics where something does not
 //! hold that must. Its corpus is gone through by an ordinary test, so that what was found once stays found.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::service::cursor::{Binding, Cursors, WalkState};
+use crate::live::Live;
+use crate::service::cursor::{Binding, CursorKeys, Cursors, WalkState};
 use crate::upstream::Position;
 
 pub use crate::routes::fuzzing::{follow_ups, query, remarks};
@@ -14,7 +15,7 @@ pub use crate::routes::fuzzing::{follow_ups, query, remarks};
 /// Cursors that nobody was given, and ones that were tampered with.
 pub fn cursor(data: &[u8]) {
     static CURSORS: LazyLock<Cursors> =
-        LazyLock::new(|| Cursors::new(&["0123456789abcdef0123456789abcdef".into()], Duration::from_hours(1)).unwrap());
+        LazyLock::new(|| Cursors::new(Arc::new(Live::fixed(CursorKeys::random())), Duration::from_hours(1)));
     let binding = Binding {
         caller_issuer: "https://login",
         caller_subject: "caller",
