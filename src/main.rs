@@ -2,7 +2,13 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    scrm_gateway::cli::run().await
+fn main() -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    let code = runtime.block_on(scrm_gateway::cli::run());
+    // Nobody waits any more for what may still be looked up or read in the background: a name server that is silent is not to
+    // hold the end up.
+    runtime.shutdown_background();
+    code
 }

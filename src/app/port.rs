@@ -12,12 +12,25 @@ use tokio::net::{TcpListener, TcpStream};
 /// What a handshake that has begun may still take: one way over the network, and some.
 const HANDSHAKE: Duration = Duration::from_millis(50);
 
+/// Accepts that may fail before the queue is given up.
+const MAX_FAILURES: usize = 100;
+
 /// Closes the port; gives what was connected to it and not accepted yet.
 pub(super) async fn close(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     // From here on the system itself is asked: the runtime may not have heard of them yet.
     let Ok(listener) = listener.into_std() else { return Vec::new() };
     let mut accepted = Vec::new();
-    let mut drain = || accepted.extend(std::iter::from_fn(|| listener.accept().ok()));
+    let mut drain = || {
+        let mut failures = 0;
+        while failures < MAX_FAILURES {
+            match listener.accept() {
+                Ok(one) => accepted.push(one),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                // One of them may have left while it was in the queue; the others have not.
+                Err(_) => failures += 1,
+            }
+        }
+    };
     if keep_out(&listener).is_ok() {
         drain();
         tokio::time::sleep(HANDSHAKE).await;
