@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +24,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::ServiceExt;
+
+use crate::edge::Held;
+use crate::routes::Stopping;
 
 /// From a request's first byte to the end of its head; also from a connection's start to its first byte.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,19 +64,20 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, p
         let answering = Answering::begin(&requests);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Stopping(stop.clone()));
         let (router, stop) = (router.clone(), stop.clone());
         async move {
             let mut response = router.oneshot(request).await?;
             if stop.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<Response<_>, Infallible>(response.map(|body| Answer { body, _answering: answering }))
+            Ok::<Response<_>, Infallible>(response.map(|body| Held { body, _holds: answering }))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // Ours are shorter; this one holds for a head that arrived in part behind another request.
-        .header_read_timeout(IDLE_TIMEOUT)
+        // Ours are shorter; this one holds for a head that arrived in part behind another request. It counts idleness too.
+        .header_read_timeout(IDLE_TIMEOUT + HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(reader), service);
     let mut connection = pin!(connection);
@@ -123,32 +127,6 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// A body that holds its request open until it is written.
-struct Answer {
-    body: Body,
-    _answering: Answering,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -33,6 +33,7 @@ use crate::store::quota::Quotas;
 pub use address::{AddressLimit, AddressLimitConfig};
 pub use auth::{AuthError, Authenticator};
 pub use deadline::Timeouts;
+pub(crate) use overload::Held;
 
 /// What the edge needs to decide.
 #[derive(Clone)]

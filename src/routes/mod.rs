@@ -16,7 +16,7 @@ mod negotiation;
 mod remarks;
 mod sources;
 
-pub use extract::{BodyDeadline, BodyLimit};
+pub use extract::{BodyDeadline, BodyLimit, Stopping};
 
 use axum::middleware::from_fn;
 use utoipa::IntoParams;

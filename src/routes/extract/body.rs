@@ -1,6 +1,8 @@
 //! JSON bodies: what is no JSON is refused here; what is JSON is handed on whole, with the places of repeated keys, so
 //! that all of its faults can be told at once.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -9,6 +11,7 @@ use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::{Problem, ProblemCode};
 use crate::routes::idempotency::fingerprint;
@@ -22,6 +25,28 @@ pub struct BodyDeadline(pub Instant);
 /// The most bytes of a body; none where nobody said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BodyLimit(pub usize);
+
+/// Cancelled when the process takes no more requests: a body that is still on its way then is waited for a moment.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub CancellationToken);
+
+/// That moment: what has not arrived is not begun, so nothing is lost, and the drain is not held up by who sends half.
+const LAST_BODY: Duration = Duration::from_secs(2);
+
+async fn over(deadline: Option<BodyDeadline>) {
+    match deadline {
+        Some(BodyDeadline(deadline)) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stopping: Option<Stopping>) {
+    match stopping {
+        Some(Stopping(stopping)) => stopping.cancelled().await,
+        None => std::future::pending().await,
+    }
+    tokio::time::sleep(LAST_BODY).await;
+}
 
 /// A body that is JSON.
 pub struct JsonBody {
@@ -44,14 +69,19 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         }
         let uri = request.uri().clone();
         let deadline = request.extensions().get::<BodyDeadline>().copied();
+        let stopping = request.extensions().get::<Stopping>().cloned();
         let BodyLimit(most) = request.extensions().get().copied().unwrap_or_default();
         let reading = read(request.into_body(), most);
-        let read = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.0, reading).await,
-            None => Ok(reading.await),
+        let bytes = tokio::select! {
+            read = reading => read?,
+            () = over(deadline) => {
+                return Err(Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time"));
+            }
+            () = stopped(stopping) => {
+                let detail = "the gateway is stopping, and the body had not arrived; nothing was sent";
+                return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(Duration::from_secs(1)));
+            }
         };
-        let late = |_| Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time");
-        let bytes = read.map_err(late)??;
         let (value, duplicates) = parse(&bytes)?;
         Ok(Self { value, duplicates, fingerprint: fingerprint(uri.path(), uri.query().unwrap_or_default(), &bytes) })
     }

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
-pub use body::{BodyDeadline, BodyLimit, JsonBody};
+pub use body::{BodyDeadline, BodyLimit, JsonBody, Stopping};
 pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
 
 /// A request of any verified caller.
