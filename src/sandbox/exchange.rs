@@ -8,6 +8,8 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::faults::{self, Effect};
@@ -30,6 +32,20 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The time by the source's own clock, as this request meets it.
+    pub(super) fn now(&self, state: &State) -> Timestamp {
+        let now = state.now(self.endpoint.source());
+        match self.fault {
+            Some(Effect::ClockSkew(seconds)) => now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now),
+            _ => now,
+        }
+    }
+
+    /// The secret that is good for this request; `None` where it is revoked.
+    pub(super) fn secret(&self, state: &State) -> Option<SecretString> {
+        state.secret(self.endpoint.source()).filter(|_| self.fault != Some(Effect::TokenRevoked))
+    }
+
     pub(super) fn is_json(&self) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -73,13 +89,17 @@ pub(super) fn handler(state: Arc<State>, source: Source) -> Handler {
         let state = state.clone();
         Box::pin(async move {
             let mut response = exchange(&state, source, request, &cut).await;
-            let date = httpdate::fmt_http_date(SystemTime::from(state.now(source)));
-            if let Ok(date) = HeaderValue::try_from(date) {
-                response.headers_mut().insert(DATE, date);
+            if !response.headers().contains_key(DATE) {
+                date(&mut response, state.now(source));
             }
             response
         })
     })
+}
+
+fn date(response: &mut Response<Body>, now: Timestamp) {
+    let date = httpdate::fmt_http_date(SystemTime::from(now));
+    response.headers_mut().extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
 }
 
 async fn exchange(state: &State, source: Source, request: Request<Incoming>, cut: &Cut) -> Response<Body> {
@@ -109,7 +129,11 @@ async fn exchange(state: &State, source: Source, request: Request<Incoming>, cut
     let applies = call.fault.as_ref().is_none_or(Effect::applies);
     let answer = if applies { answer(state, &call) } else { Answer::text(StatusCode::OK, "") };
     wait(plan.after).await;
-    faults::spoilt(state, &call, answer, cut).await
+    let mut response = faults::spoilt(state, &call, answer, cut).await;
+    if matches!(call.fault, Some(Effect::ClockSkew(_))) {
+        date(&mut response, call.now(state));
+    }
+    response
 }
 
 /// Zero waits for nothing, not even for the timer's next tick.

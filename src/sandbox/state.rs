@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::faults::{BadRule, Faults, Rule};
@@ -191,10 +191,6 @@ impl State {
     pub(super) fn secret(&self, source: Source) -> Option<SecretString> {
         let account = self.account(source);
         (!account.revoked).then(|| account.secret.clone())
-    }
-
-    pub(super) fn is_secret(&self, source: Source, told: &str) -> bool {
-        self.secret(source).is_some_and(|secret| secret.expose_secret() == told)
     }
 
     fn account(&self, source: Source) -> MutexGuard<'_, Account> {

@@ -266,6 +266,23 @@ async fn pages_repeat_totals_lie_and_cursors_turn_in_circles() {
 }
 
 #[tokio::test]
+async fn a_clock_is_wrong_and_a_secret_refused_for_the_requests_that_the_script_names() {
+    let sandbox = struck(Source::Tanma, Effect::ClockSkew(-600)).await;
+    let body = json!({"qwUserId": "rocky", "size": 1});
+    assert_eq!(tanma(&sandbox, LIST, &body).await["code"], 1003);
+    sandbox.state().clear_faults().await;
+    assert_eq!(tanma(&sandbox, LIST, &body).await["code"], 0);
+    let second = |target: Target| Rule::new(target, Effect::TokenRevoked).when(When::Every(2));
+    let both = vec![second(Source::Tanma.into()), second(Source::Juzibot.into())];
+    sandbox.state().set_faults(both).await.unwrap();
+    let page = "current=1&pageSize=1";
+    for refused in [false, true, false, true] {
+        assert_eq!(tanma(&sandbox, LIST, &body).await["code"], if refused { 1002 } else { 0 });
+        assert_eq!(juzibot_get(&sandbox, "list", page).await["errcode"], if refused { 40_001 } else { 0 });
+    }
+}
+
+#[tokio::test]
 async fn rows_are_inserted_just_before_a_page_is_read() {
     let sandbox = struck(Target::All, Effect::InsertRows(2)).await;
     let page = "current=1&pageSize=5";

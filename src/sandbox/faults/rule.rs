@@ -189,6 +189,11 @@ pub enum Effect {
     DuplicatePage,
     /// So many customers are added just before the list is read: in front of `JuziBot`'s, behind Tanma's.
     InsertRows(u32),
+    /// The source's clock is so many seconds ahead of ours (negative: behind) for this request: in Tanma's check of its timestamp,
+    /// and in `Date`.
+    ClockSkew(i64),
+    /// The source refuses its token (`JuziBot`) or its app key (Tanma) for this request.
+    TokenRevoked,
     /// `total` of `JuziBot`'s list is this.
     WrongTotal(i64),
     /// Tanma's list tells the cursor it was asked with as the next one; a careless walk never ends.

@@ -24,9 +24,12 @@ pub(in super::super) async fn spoilt(state: &State, call: &Call, answer: Answer,
         return answer.into_response();
     };
     match effect {
-        Effect::Delay { .. } | Effect::DuplicatePage | Effect::InsertRows(_) | Effect::FailItems { .. } => {
-            answer.into_response()
-        }
+        Effect::Delay { .. }
+        | Effect::DuplicatePage
+        | Effect::InsertRows(_)
+        | Effect::ClockSkew(_)
+        | Effect::TokenRevoked
+        | Effect::FailItems { .. } => answer.into_response(),
         Effect::Reset { .. } | Effect::RefuseConnections => cut.reset().await,
         Effect::NeverAnswer { .. } => pending().await,
         Effect::Code { code, message, .. } => {

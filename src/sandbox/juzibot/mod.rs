@@ -5,10 +5,10 @@ mod reply;
 mod write;
 
 use axum::http::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::exchange::{Answer, Call};
-use super::{Endpoint, Source, State};
+use super::{Endpoint, State};
 use reply::Reply;
 
 /// The most customers on a page, from the vendor's documentation.
@@ -141,7 +141,8 @@ pub(super) fn refused(state: &State, code: i64, message: &str) -> Answer {
 pub(super) fn answer(state: &State, call: &Call) -> Answer {
     let rules = &state.juzibot;
     let token = url::form_urlencoded::parse(call.query.as_bytes()).find(|(name, _)| name == "token");
-    if !token.is_some_and(|(_, token)| state.is_secret(Source::Juzibot, &token)) {
+    let good = call.secret(state);
+    if !token.is_some_and(|(_, token)| good.is_some_and(|good| good.expose_secret() == token)) {
         return refused(state, rules.token_refused, "invalid token");
     }
     let outcome = match call.endpoint {

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::exchange::{Answer, Call};
-use super::{Endpoint, Source, State};
+use super::{Endpoint, State};
 use reply::Reply;
 
 /// The signature is wrong, from a public client's table of codes.
@@ -119,7 +119,7 @@ fn authenticate(state: &State, call: &Call) -> Result<(), Refusal> {
     let rules = &state.tanma;
     let header = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let timestamp = header("timestamp");
-    let good = state.secret(Source::Tanma).is_some_and(|key| {
+    let good = call.secret(state).is_some_and(|key| {
         header("appId") == rules.app_id
             && header("sign") == sign(&rules.app_id, timestamp, &call.body, &key)
             && (!rules.require_app_key_header || header("appKey") == key.expose_secret())
@@ -127,7 +127,7 @@ fn authenticate(state: &State, call: &Call) -> Result<(), Refusal> {
     if !good {
         return Err(Refusal { code: BAD_SIGN, message: "签名校验未通过".to_owned() });
     }
-    let now = state.now(Source::Tanma).as_millisecond();
+    let now = call.now(state).as_millisecond();
     let told = Some(timestamp)
         .filter(|text| text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse::<u64>().ok());
