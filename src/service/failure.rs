@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use crate::model::{Problem, ProblemCode};
-use crate::upstream::{CodeClass, Failure, UpstreamError};
+use crate::upstream::{ClockRefused, CodeClass, Failure, UpstreamError};
 
 /// What a 503 asks a caller to wait where the source named no time.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -13,8 +11,8 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 impl From<&UpstreamError> for Problem {
     fn from(error: &UpstreamError) -> Self {
         let detail = match &error.failure {
-            Failure::Refused { class, status, reply } => match error.clock_ahead {
-                Some(ahead) => clock(ahead),
+            Failure::Refused { class, status, reply } => match error.clock {
+                Some(refused) => clock(refused),
                 None => refused(*class, *status, reply.is_some()),
             },
             Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
@@ -40,7 +38,10 @@ impl From<&UpstreamError> for Problem {
     }
 }
 
-fn clock(ahead: SignedDuration) -> String {
+fn clock(refused: ClockRefused) -> String {
+    let Some(ahead) = refused.ahead else {
+        return "it refused the gateway's clock, and told none of its own".to_owned();
+    };
     let side = if ahead.is_negative() { "behind" } else { "ahead of" };
     format!("it refused the gateway's clock, which is {} s {side} the source's", ahead.as_secs().unsigned_abs())
 }
@@ -78,5 +79,6 @@ pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Pr
 pub fn log(error: &UpstreamError) {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    tracing::warn!(source = %error.name, failure = %error.failure, causes = ?causes, "a source failed");
+    let clock_ahead_seconds = error.clock.and_then(|clock| clock.ahead).map(|ahead| ahead.as_secs());
+    tracing::warn!(source = %error.name, failure = %error.failure, clock_ahead_seconds, causes = ?causes, "a source failed");
 }

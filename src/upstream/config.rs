@@ -71,6 +71,8 @@ pub struct Settings {
     /// One write, likewise.
     pub write_timeout: Duration,
     pub connect_timeout: Duration,
+    /// The longest silence while an answer is waited for and read; `None`: as long as the whole call.
+    pub read_timeout: Option<Duration>,
     /// Calls at once.
     pub max_in_flight: usize,
     /// The largest answer, in bytes, after decompression.
@@ -107,6 +109,8 @@ struct Raw {
     write_timeout: Duration,
     #[serde(default = "default_connect_timeout", with = "crate::clock::duration")]
     connect_timeout: Duration,
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    read_timeout: Option<Duration>,
     #[serde(default = "default_max_in_flight")]
     max_in_flight: usize,
     #[serde(default = "default_max_response")]
@@ -215,10 +219,14 @@ impl Settings {
             }
             _ => return Err(fault("base_url", "expected https")),
         }
-        for (key, duration) in
-            [("timeout", raw.timeout), ("write_timeout", raw.write_timeout), ("connect_timeout", raw.connect_timeout)]
-        {
-            if duration.is_zero() {
+        let times = [
+            ("timeout", Some(raw.timeout)),
+            ("write_timeout", Some(raw.write_timeout)),
+            ("connect_timeout", Some(raw.connect_timeout)),
+            ("read_timeout", raw.read_timeout),
+        ];
+        for (key, duration) in times {
+            if duration.is_some_and(|duration| duration.is_zero()) {
                 return Err(fault(key, "expected a duration longer than 0, such as \"3s\""));
             }
         }
@@ -236,6 +244,7 @@ impl Settings {
             timeout: raw.timeout,
             write_timeout: raw.write_timeout,
             connect_timeout: raw.connect_timeout,
+            read_timeout: raw.read_timeout,
             max_in_flight: raw.max_in_flight,
             max_response,
             codes: raw.codes,

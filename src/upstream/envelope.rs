@@ -12,7 +12,7 @@ use crate::model::{SourceName, UpstreamReply};
 use super::http::Reply;
 use super::lenient::{self, Code, List, Object, TOO_MANY};
 use super::redact::Redactor;
-use super::{CodeClass, CodeTable, Failure, UpstreamError};
+use super::{ClockRefused, CodeClass, CodeTable, Failure, UpstreamError};
 
 #[derive(Deserialize)]
 struct Wire<'a> {
@@ -96,8 +96,8 @@ impl Opener {
             CodeClass::Rejected if !reply.is_success() => CodeClass::of_status(reply.status.as_u16()),
             class => class,
         };
-        let clock_ahead = reply.clock_ahead.filter(|_| self.clock_codes.contains(&code));
-        UpstreamError { clock_ahead, ..self.refusal(reply, class, Some(upstream)) }
+        let clock = self.clock_codes.contains(&code).then_some(ClockRefused { ahead: reply.clock_ahead });
+        UpstreamError { clock, ..self.refusal(reply, class, Some(upstream)) }
     }
 
     fn refused_by_status(&self, reply: &Reply) -> UpstreamError {

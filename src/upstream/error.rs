@@ -18,10 +18,16 @@ pub struct UpstreamError {
     pub failure: Failure,
     /// What the source's `Retry-After` asked for.
     pub retry_after: Option<Duration>,
-    /// Where the source refused our clock: how far that is ahead of the source's own.
-    pub clock_ahead: Option<SignedDuration>,
+    /// Where the source refused our clock.
+    pub clock: Option<ClockRefused>,
     #[source]
     pub cause: Option<Cause>,
+}
+
+/// A source that refused our clock, and by how much ours is ahead of its own, where it told that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockRefused {
+    pub ahead: Option<SignedDuration>,
 }
 
 /// The ways in which a call fails.
@@ -58,7 +64,13 @@ pub enum Failure {
 
 impl UpstreamError {
     pub fn new(name: &SourceName, failure: Failure) -> Self {
-        Self { name: name.clone(), failure, retry_after: None, clock_ahead: None, cause: None }
+        Self { name: name.clone(), failure, retry_after: None, clock: None, cause: None }
+    }
+
+    /// The same, for another who is told of it; the cause has been logged.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { name: self.name.clone(), failure: self.failure.clone(), cause: None, ..*self }
     }
 
     #[must_use]

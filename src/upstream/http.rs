@@ -96,6 +96,9 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(20))
             .tcp_nodelay(true)
             .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
+        if let Some(silence) = settings.read_timeout {
+            builder = builder.read_timeout(silence);
+        }
         if let Some(proxy) = &shared.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::build)?);
         }
@@ -127,22 +130,23 @@ impl Client {
             Effect::Write => self.write_timeout,
         };
         let progress = Progress::current();
-        progress.reached(Phase::Answer);
-        let own = Instant::now() + allowed;
+        let begun = Instant::now();
+        let own = begun + allowed;
         let until = deadline.0.min(own);
-        if until <= Instant::now() {
+        if until <= begun {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: progress.phase() }));
         }
+        progress.reached(Phase::Answer);
         let exchange = progress.of(self.exchange(request(), &progress));
         if let Ok(answered) = tokio::time::timeout_at(until, exchange).await {
             return answered;
         }
         let phase = progress.phase();
-        let failure = if deadline.0 < own {
-            Failure::DeadlinePassed { sent: true, phase }
-        } else {
-            Failure::TimedOut { sent: true, phase }
-        };
+        // A source that was waited for half its time is late, whoever's patience ended: else a deadline that is shorter than the
+        // source's own time would hide for ever that it hangs.
+        let late = deadline.0 >= own || begun.elapsed() * 2 >= allowed;
+        let failure =
+            if late { Failure::TimedOut { sent: true, phase } } else { Failure::DeadlinePassed { sent: true, phase } };
         Err(self.error(failure))
     }
 
@@ -160,7 +164,7 @@ impl Client {
         if declared > self.max_response {
             return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
         }
-        let mut body = BytesMut::with_capacity(declared);
+        let mut body = BytesMut::with_capacity(declared.min(MOST_AT_FIRST));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > self.max_response => {
@@ -168,7 +172,10 @@ impl Client {
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) if error.is_timeout() => return Err(self.transport(error)),
+                Err(error) if error.is_timeout() => {
+                    let failure = Failure::TimedOut { sent: true, phase: Phase::Body };
+                    return Err(self.error(failure).caused_by(error.without_url()));
+                }
                 Err(error) => {
                     let failure = Failure::BadPayload("cut short".to_owned());
                     return Err(self.error(failure).caused_by(error.without_url()));
@@ -211,6 +218,8 @@ fn clock_ahead(headers: &HeaderMap) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs(Timestamp::now().as_second() - theirs.as_second()))
 }
 
+/// What is set aside for a body on its declared length alone, in bytes.
+const MOST_AT_FIRST: usize = 1 << 20;
 /// The longest wait that a source's word is taken for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 

@@ -34,7 +34,7 @@ use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
-pub use error::{Failure, UpstreamError};
+pub use error::{ClockRefused, Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
 pub use phase::{Phase, Progress};
 pub use reading::{Unreadable, list, origin, shown_origin, word};

@@ -3,11 +3,15 @@
 //! Whoever may give up waiting makes a [`Progress`] and runs the call within it; what carries out the call notes each
 //! phase as it begins.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
+
+use crate::model::SourceName;
+
+use super::{Failure, UpstreamError};
 
 /// What a call is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +47,23 @@ impl Phase {
 }
 
 /// The phase of one call, or of a row of tries.
-#[derive(Debug, Clone)]
-pub struct Progress(Arc<AtomicU8>);
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: AtomicU8,
+    /// What the source said before it is asked again.
+    said: Mutex<Option<UpstreamError>>,
+}
 
 tokio::task_local! {
     static CURRENT: Progress;
 }
 
-impl Default for Progress {
+impl Default for Inner {
     fn default() -> Self {
-        Self(Arc::new(AtomicU8::new(Phase::Answer as u8)))
+        Self { phase: AtomicU8::new(Phase::Slot as u8), said: Mutex::default() }
     }
 }
 
@@ -63,11 +74,36 @@ impl Progress {
     }
 
     pub fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+        Phase::ALL[usize::from(self.0.phase.load(Ordering::Relaxed))]
     }
 
     pub(super) fn reached(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// The source failed, and will be asked again after a pause.
+    pub(super) fn pauses_after(&self, error: UpstreamError) {
+        *self.0.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.reached(Phase::Pause);
+    }
+
+    /// What is true of the source for whoever waits no longer: what it said where it is about to be asked again, that its quota
+    /// is spent where the call queues for it; else `late`, made of the phase.
+    pub fn given_up(&self, source: &SourceName, late: impl FnOnce(Phase) -> Failure) -> UpstreamError {
+        let said = || self.0.said.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(UpstreamError::again);
+        let phase = self.phase();
+        match phase {
+            Phase::Pause => said().unwrap_or_else(|| UpstreamError::new(source, late(phase))),
+            Phase::Quota => UpstreamError::new(source, Failure::QuotaSpent),
+            _ => UpstreamError::new(source, late(phase)),
+        }
+    }
+
+    /// The connector is done: where somebody waited for that, it is the answer that is waited for now. Else the call took a
+    /// connection that had become free, and this one is kept for others.
+    fn connected(&self) {
+        let (connect, answer) = (Phase::Connect as u8, Phase::Answer as u8);
+        let _elsewhere = self.0.phase.compare_exchange(connect, answer, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Runs a call whose phases are noted here.
@@ -110,7 +146,7 @@ where
         let connecting = self.0.call(target);
         Box::pin(async move {
             let connected = connecting.await;
-            progress.reached(Phase::Answer);
+            progress.connected();
             connected
         })
     }

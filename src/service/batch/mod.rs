@@ -142,7 +142,8 @@ impl Batches {
             while under_way.len() < CHUNKS_AT_ONCE {
                 if context.deadline.0 <= Instant::now() {
                     let detail = format!("source {}: the batch's time was over before this was sent", source.name);
-                    waiting.stop(Problem::new(ProblemCode::SourceTimeout, detail));
+                    let problem = Problem::new(ProblemCode::SourceTimeout, detail);
+                    waiting.stop(Problem { source: Some(source.name.clone()), ..problem });
                 }
                 let Some(chunk) = waiting.next() else { break };
                 under_way.push(self.start(target.trail(), chunk.clone(), write(chunk)));

@@ -26,7 +26,13 @@ const PARTS: u32 = 10;
 /// One source's breaker.
 pub struct Breaker {
     config: BreakerConfig,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    state: State,
+    /// How often it has closed again: a call that was let pass before says nothing about what came after.
+    closings: u64,
 }
 
 enum State {
@@ -34,9 +40,9 @@ enum State {
     Open {
         until: Instant,
     },
-    /// One call tries; the others are refused until it is back.
+    /// One call tries, since then; the others are refused until it is back, or has tried for as long as it would be open.
     HalfOpen {
-        trying: bool,
+        since: Option<Instant>,
     },
 }
 
@@ -55,7 +61,8 @@ struct Part {
 
 impl Breaker {
     pub fn new(config: BreakerConfig) -> Arc<Self> {
-        Arc::new(Self { config, state: Mutex::new(State::Closed(Window::new())) })
+        let inner = Inner { state: State::Closed(Window::new()), closings: 0 };
+        Arc::new(Self { config, inner: Mutex::new(inner) })
     }
 
     /// Lets a call pass.
@@ -63,22 +70,17 @@ impl Breaker {
     /// # Errors
     /// The breaker is open: how long until a call may try.
     pub fn pass(self: &Arc<Self>) -> Result<Pass, Duration> {
-        let mut state = self.lock();
+        let mut inner = self.lock();
         let now = Instant::now();
-        if let State::Open { until } = *state {
-            if now < until {
-                return Err(until - now);
+        self.refusal(&inner.state, now)?;
+        let probe = match &mut inner.state {
+            State::Closed(_) => None,
+            half_open => {
+                *half_open = State::HalfOpen { since: Some(now) };
+                Some(now)
             }
-            *state = State::HalfOpen { trying: false };
-        }
-        match &mut *state {
-            State::HalfOpen { trying: true } => Err(self.wait_for_the_probe()),
-            State::HalfOpen { trying } => {
-                *trying = true;
-                Ok(Pass { breaker: self.clone(), probe: Some(now), settled: false })
-            }
-            _ => Ok(Pass { breaker: self.clone(), probe: None, settled: false }),
-        }
+        };
+        Ok(Pass { breaker: self.clone(), closings: inner.closings, probe, settled: false })
     }
 
     /// Whether a call might pass, without letting one.
@@ -86,20 +88,21 @@ impl Breaker {
     /// # Errors
     /// As [`Self::pass`].
     pub fn closed(&self) -> Result<(), Duration> {
-        match *self.lock() {
-            State::Open { until } if Instant::now() < until => Err(until - Instant::now()),
-            State::HalfOpen { trying: true } => Err(self.wait_for_the_probe()),
+        self.refusal(&self.lock().state, Instant::now())
+    }
+
+    fn refusal(&self, state: &State, now: Instant) -> Result<(), Duration> {
+        match state {
+            State::Open { until } if now < *until => Err(*until - now),
+            State::HalfOpen { since: Some(since) } if now < *since + self.config.open_for => {
+                Err(self.config.open_for.min(LONGEST_WAIT_FOR_A_PROBE))
+            }
             _ => Ok(()),
         }
     }
 
-    /// How long to wait while another call tries.
-    fn wait_for_the_probe(&self) -> Duration {
-        self.config.open_for.min(Duration::from_secs(1))
-    }
-
     pub fn state(&self) -> BreakerState {
-        match *self.lock() {
+        match self.lock().state {
             State::Closed(_) => BreakerState::Closed,
             State::Open { until } if Instant::now() < until => BreakerState::Open,
             State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
@@ -108,45 +111,51 @@ impl Breaker {
 
     /// Whether the source fails so often that trying again is of no use: half-way to where the breaker opens.
     pub fn is_failing(&self) -> bool {
-        let mut state = self.lock();
-        let State::Closed(window) = &mut *state else { return true };
+        let mut inner = self.lock();
+        let State::Closed(window) = &mut inner.state else { return true };
         let (calls, failures) = window.sum(Instant::now(), self.config.window);
         calls >= self.config.min_calls
             && u64::from(failures) * 200 >= u64::from(self.config.failure_percent) * u64::from(calls)
     }
 
-    fn settle(&self, probe: Option<Instant>, failed: bool) {
-        let mut state = self.lock();
+    fn settle(&self, pass: &Pass, failed: bool) {
+        let mut inner = self.lock();
         let now = Instant::now();
-        match &mut *state {
-            State::Closed(window) => {
+        let current = inner.closings == pass.closings;
+        match (&mut inner.state, pass.probe) {
+            (State::Closed(window), _) if current => {
                 window.count(now, self.config.window, failed);
                 let (calls, failures) = window.sum(now, self.config.window);
                 let share = u64::from(failures) * 100 >= u64::from(self.config.failure_percent) * u64::from(calls);
                 if failed && calls >= self.config.min_calls && share {
-                    *state = State::Open { until: now + self.config.open_for };
+                    inner.state = State::Open { until: now + self.config.open_for };
                 }
             }
-            State::HalfOpen { .. } => match probe {
-                // Counted from when it began to try: the time that a hanging source takes over an answer is not added.
-                Some(began) if failed => *state = State::Open { until: began + self.config.open_for },
-                Some(_) => *state = State::Closed(Window::new()),
-                // A call that began before the breaker opened says nothing about now.
-                None => {}
-            },
-            State::Open { .. } => {}
+            (State::HalfOpen { .. }, Some(_)) if !failed => {
+                *inner = Inner { state: State::Closed(Window::new()), closings: inner.closings + 1 };
+            }
+            // Counted from when it began to try: the time that a hanging source takes over an answer is not added. One that
+            // another has followed decides nothing.
+            (State::HalfOpen { since }, Some(began)) if *since == Some(began) => {
+                inner.state = State::Open { until: began + self.config.open_for };
+            }
+            _ => {}
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What is asked of a caller to wait while another call tries.
+const LONGEST_WAIT_FOR_A_PROBE: Duration = Duration::from_secs(1);
 
 /// A call that was let pass. Dropped without an outcome it counts for nothing.
 pub struct Pass {
     breaker: Arc<Breaker>,
-    /// When it began, where it is the one that tries.
+    closings: u64,
+    /// When it began, where it is one that tries.
     probe: Option<Instant>,
     settled: bool,
 }
@@ -155,7 +164,7 @@ impl Pass {
     /// Counts the outcome.
     pub fn settle(mut self, failed: bool) {
         self.settled = true;
-        self.breaker.settle(self.probe, failed);
+        self.breaker.settle(&self, failed);
     }
 }
 
@@ -163,9 +172,10 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if self.probe.is_some()
             && !self.settled
-            && let State::HalfOpen { trying } = &mut *self.breaker.lock()
+            && let State::HalfOpen { since } = &mut self.breaker.lock().state
+            && *since == self.probe
         {
-            *trying = false;
+            *since = None;
         }
     }
 }
@@ -278,7 +288,7 @@ mod tests {
         assert_eq!(breaker.pass().err(), Some(Duration::from_secs(2)));
         wait(2).await;
         let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
-        wait(9).await;
+        wait(5).await;
         probe.settle(true);
         assert!(breaker.pass().is_ok(), "at once: one at a time is load enough");
     }
@@ -320,6 +330,40 @@ mod tests {
         let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
         early.settle(true);
         probe.settle(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_failures_of_before_do_not_open_it_again_once_it_has_closed() {
+        let breaker = breaker();
+        let early: Vec<Pass> = (0..4).map(|_| breaker.pass().unwrap_or_else(|_| panic!("closed"))).collect();
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        call(&breaker, false);
+        for late in early {
+            late.settle(true);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_hangs_does_not_keep_another_from_trying_after_the_time_that_it_would_be_open() {
+        let breaker = breaker();
+        for _ in 0..4 {
+            call(&breaker, true);
+        }
+        wait(5).await;
+        let hanging = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        wait(4).await;
+        assert!(breaker.pass().is_err());
+        wait(1).await;
+        let next = breaker.pass().unwrap_or_else(|_| panic!("no second probe"));
+        assert!(breaker.pass().is_err(), "one at a time");
+        hanging.settle(true);
+        assert!(breaker.pass().is_err(), "the second is still at it");
+        next.settle(false);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 }

@@ -56,6 +56,9 @@ impl Default for RawBreaker {
     }
 }
 
+/// The part of a quota that may be spent at once; the larger it is, the slower the rest must follow.
+const BURST_PART: u32 = 5;
+
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct RawQuota {
@@ -82,7 +85,9 @@ impl Raw {
         }
         let quota = self.quota.as_ref().map(|quota| {
             let requests = NonZeroU32::new(quota.requests)?;
-            Some(Quota::with_period(quota.window / requests.get())?.allow_burst(requests))
+            // A burst, and then one by one so slowly that no window, wherever it begins, sees more than it may.
+            let burst = NonZeroU32::new(quota.requests / BURST_PART).unwrap_or(NonZeroU32::MIN);
+            Some(Quota::with_period(quota.window / (requests.get() - burst.get() + 1))?.allow_burst(burst))
         });
         if quota == Some(None) {
             return Err(("quota", "expected requests and window above 0"));
@@ -97,5 +102,34 @@ impl Raw {
             },
             quota: quota.flatten(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use crate::upstream::Deadline;
+
+    use super::super::quota::OutboundQuota;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_sees_more_than_the_quota_says_and_a_long_one_four_fifths_of_it() {
+        let window = Duration::from_secs(1);
+        for requests in [1, 2, 5, 7, 50, 1000] {
+            let raw = Raw { quota: Some(RawQuota { requests, window }), ..Raw::default() };
+            let quota = OutboundQuota::new(raw.validate().unwrap().quota.unwrap());
+            let begun = Instant::now();
+            let mut taken = Vec::new();
+            while begun.elapsed() < 4 * window {
+                quota.take(Deadline(Instant::now() + 2 * window)).await.unwrap();
+                taken.push(begun.elapsed());
+            }
+            let of_window = |from: &Duration| taken.iter().filter(|at| (*from..*from + window).contains(*at)).count();
+            let most = taken.iter().map(of_window).max().unwrap();
+            assert!(most <= requests as usize, "{most} of {requests}");
+            assert!(taken.len() * 5 >= requests as usize * 4 * 4, "{} of {requests} in 4 windows", taken.len());
+        }
     }
 }

@@ -6,35 +6,29 @@ mod bulkhead;
 mod config;
 mod credentials;
 mod operations;
+mod quota;
 mod retry;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::clock::Clock;
 use jiff::Timestamp;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::clock::{TokioClock, TokioNanos};
 use crate::model::{BreakerState, HealthState, LastError, Operation, SourceHealth, SourceName};
 use crate::telemetry;
 
 use super::http::Effect;
 use super::{Deadline, Failure, Phase, Progress, UpstreamError, WriteReply};
 use breaker::Breaker;
-use bulkhead::{Bulkhead, PATIENCE, Slot};
+use bulkhead::{Bulkhead, PATIENCE};
+use quota::OutboundQuota;
 use retry::Retries;
 
 pub(super) use config::{Raw, Resilience};
 pub(super) use credentials::Credentials;
 pub(super) use operations::guarded;
-
-type OutboundQuota = governor::RateLimiter<
-    governor::state::NotKeyed,
-    governor::state::InMemoryState,
-    TokioClock,
-    governor::middleware::NoOpMiddleware<TokioNanos>,
->;
 
 /// What stands between the service and one source.
 pub(super) struct Guard {
@@ -58,13 +52,12 @@ struct Seen {
 
 impl Guard {
     pub(super) fn new(source: SourceName, max_in_flight: usize, config: &Resilience, credentials: Credentials) -> Self {
-        let quota = config.quota.map(|quota| OutboundQuota::direct_with_clock(quota, TokioClock::default()));
         Self {
             source,
             breaker: Breaker::new(config.breaker),
             retries: Retries::new(config.retry),
             bulkhead: Bulkhead::new(max_in_flight),
-            quota,
+            quota: config.quota.map(OutboundQuota::new),
             credentials,
             seen: Mutex::default(),
         }
@@ -130,16 +123,19 @@ impl Guard {
         may: impl Fn(&UpstreamError) -> bool,
         call: impl Fn() -> F,
     ) -> Result<T, UpstreamError> {
-        self.retries.deposit();
         let mut tries = 1;
         loop {
-            let error = match call().await {
+            let result = call().await;
+            if tries == 1 && result.as_ref().err().is_none_or(UpstreamError::tells_of_the_source) {
+                self.retries.deposit();
+            }
+            let error = match result {
                 Err(error) if may(&error) && !self.breaker.is_failing() => error,
                 result => return result,
             };
             let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };
             tries += 1;
-            Progress::current().reached(Phase::Pause);
+            Progress::current().pauses_after(error);
             tokio::time::sleep(pause).await;
         }
     }
@@ -156,19 +152,27 @@ impl Guard {
     ) -> Result<T, UpstreamError> {
         // Asked before the queues, so that nobody waits in them for nothing, and after, for it may have opened since.
         self.breaker.closed().map_err(|wait| self.circuit_open(wait))?;
+        let _in_line = match effect {
+            Effect::Read => Some(self.bulkhead.stand_in_line().ok_or_else(|| self.line_is_full())?),
+            // Those of a batch are few at a time, and have nobody to try them again.
+            Effect::Write => None,
+        };
         self.wait_for_quota(deadline).await?;
         let _slot = self.wait_for_slot(effect, deadline).await?;
+        if deadline.0 <= Instant::now() {
+            return Err(self.error(Failure::DeadlinePassed { sent: false, phase: Phase::Slot }));
+        }
         let pass = self.breaker.pass().map_err(|wait| self.circuit_open(wait))?;
         let started = Instant::now();
         let result = call().await;
         let error = result.as_ref().map_or_else(Some, refusal);
-        pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
-        let outcome = error.map_or("ok", |error| error.code().as_str());
-        telemetry::metrics::call(self.source.as_str(), operation.as_str(), outcome, started.elapsed());
-        // What the caller's own deadline ended says nothing about the source.
+        // What the caller's own deadline ended says nothing about the source: neither good nor bad.
         if error.is_none_or(UpstreamError::tells_of_the_source) {
+            pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
             self.note(error);
         }
+        let outcome = error.map_or("ok", |error| error.code().as_str());
+        telemetry::metrics::call(self.source.as_str(), operation.as_str(), outcome, started.elapsed());
         result
     }
 
@@ -176,34 +180,41 @@ impl Guard {
     async fn wait_for_quota(&self, deadline: Deadline) -> Result<(), UpstreamError> {
         let Some(quota) = &self.quota else { return Ok(()) };
         Progress::current().reached(Phase::Quota);
-        while let Err(refused) = quota.check() {
-            let wait = refused.wait_time_from(quota.clock().now());
-            if Instant::now() + wait >= deadline.0 {
-                let error = UpstreamError::new(&self.source, Failure::QuotaSpent);
-                return Err(UpstreamError { retry_after: Some(wait), ..error });
-            }
-            tokio::time::sleep(wait).await;
-        }
-        Ok(())
+        quota.take(deadline).await.map_err(|wait| self.quota_spent(wait))
     }
 
-    /// A read waits a moment, a write, which has nobody to try it again, until its deadline.
-    async fn wait_for_slot(&self, effect: Effect, deadline: Deadline) -> Result<Slot<'_>, UpstreamError> {
+    /// A read waits a moment, a write until its deadline.
+    async fn wait_for_slot(&self, effect: Effect, deadline: Deadline) -> Result<SemaphorePermit<'_>, UpstreamError> {
         Progress::current().reached(Phase::Slot);
         let until = match effect {
             Effect::Read => deadline.0.min(Instant::now() + PATIENCE),
             Effect::Write => deadline.0,
         };
-        self.bulkhead.enter(until).await.ok_or_else(|| {
+        self.bulkhead.slot(until).await.ok_or_else(|| {
             let over = deadline.0 <= Instant::now();
             let phase = Phase::Slot;
-            let failure = if over { Failure::DeadlinePassed { sent: false, phase } } else { Failure::Busy };
-            UpstreamError::new(&self.source, failure)
+            self.error(if over { Failure::DeadlinePassed { sent: false, phase } } else { Failure::Busy })
         })
     }
 
+    /// Why nobody more is let into the line: they wait for the quota there, or for slots.
+    fn line_is_full(&self) -> UpstreamError {
+        match self.quota.as_ref().map(OutboundQuota::expected_wait) {
+            Some(wait) if !wait.is_zero() => self.quota_spent(wait),
+            _ => self.error(Failure::Busy),
+        }
+    }
+
+    fn error(&self, failure: Failure) -> UpstreamError {
+        UpstreamError::new(&self.source, failure)
+    }
+
+    fn quota_spent(&self, wait: Duration) -> UpstreamError {
+        UpstreamError { retry_after: Some(wait), ..self.error(Failure::QuotaSpent) }
+    }
+
     fn circuit_open(&self, wait: Duration) -> UpstreamError {
-        UpstreamError { retry_after: Some(wait), ..UpstreamError::new(&self.source, Failure::CircuitOpen) }
+        UpstreamError { retry_after: Some(wait), ..self.error(Failure::CircuitOpen) }
     }
 
     fn note(&self, error: Option<&UpstreamError>) {
