@@ -146,19 +146,74 @@ async fn behind_an_open_breaker_a_batch_is_not_sent() {
 
 #[tokio::test]
 async fn a_sources_quota_is_waited_for_within_the_deadline_and_then_refused_unsent() {
-    let gateway = with("quota = { requests = 2, window = \"1h\" }").await;
+    // A fifth of it may be spent at once.
+    let gateway = with("quota = { requests = 10, window = \"1h\" }").await;
     gateway.get(LIST).await.ok();
     gateway.get(LIST).await.ok();
     let refused = gateway.get(LIST).await;
     refused.problem(503, "source_rate_limited");
-    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1000);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 300);
     assert_eq!(lists(&gateway), 2);
     gateway.stop().await;
 
-    let gateway = with("quota = { requests = 20, window = \"1s\" }").await;
-    for _ in 0..25 {
-        gateway.get(LIST).await.ok();
+    // A caller that waits for less than its turn is told so where the answer would have been kept, too.
+    let gateway = with("quota = { requests = 1, window = \"1h\" }").await;
+    let detail = "/v1/customers/wm_nobody?source=juzibot";
+    gateway.get(LIST).await.ok();
+    for path in [LIST, detail] {
+        gateway.get_with(path, &[("prefer", "wait=1")]).await.problem(503, "source_rate_limited");
     }
+    gateway.stop().await;
+
+    let gateway = with("quota = { requests = 20, window = \"1s\" }").await;
+    let begun = tokio::time::Instant::now();
+    let replies = futures_util::future::join_all((0..25).map(|_| gateway.get(LIST))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "they wait for their turn");
+    // Four at once, and one in each 17th part of a second.
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_whose_quota_is_waited_for_takes_no_place_from_the_other() {
+    let server = "max_in_flight = 40".to_owned();
+    let juzibot = "max_in_flight = 4\nquota = { requests = 1, window = \"2s\" }".to_owned();
+    let gateway = Gateway::with(GatewayOptions { server, juzibot, ..GatewayOptions::default() }).await;
+    let id = gateway.sandbox.state().people().featured().external_user_id;
+    let others = async {
+        for _ in 0..10 {
+            gateway.get(&format!("/v1/customers/{id}?source=tanma")).await.ok();
+        }
+    };
+    let (limited, ()) = tokio::join!(futures_util::future::join_all((0..39).map(|_| gateway.get(LIST))), others);
+    let refused = limited.iter().filter(|reply| reply.status != 200);
+    assert!(refused.clone().count() >= 39 - 12, "the line holds twelve");
+    for reply in refused {
+        reply.problem(503, "source_rate_limited");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_of_the_callers_own_neither_closes_a_breaker_nor_keeps_it_closed() {
+    let keys = "retry = { attempts = 1 }\ntimeout = \"1500ms\"\nbreaker = { min_calls = 2, open_for = \"1s\" }";
+    let gateway = with(keys).await;
+    fault(&gateway, Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: false })).await;
+    let breaker = async || health(&gateway).await["breaker"].clone();
+    // Who waits for most of the source's own time has seen that it hangs.
+    for _ in 0..2 {
+        gateway.get_with(LIST, &[("prefer", "wait=1")]).await.problem(504, "source_timeout");
+    }
+    assert_eq!(breaker().await, "open");
+    let begun = tokio::time::Instant::now();
+    while breaker().await != "half_open" {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it stays open");
+        tokio::task::yield_now().await;
+    }
+    // Nothing is sent for who waits for nothing, and nothing is learnt.
+    let sent = lists(&gateway);
+    gateway.get_with(LIST, &[("prefer", "wait=0")]).await.problem(504, "source_timeout");
+    assert_eq!((lists(&gateway), breaker().await), (sent, json!("half_open")));
     gateway.stop().await;
 }
 

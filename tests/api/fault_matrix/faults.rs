@@ -66,7 +66,9 @@ pub fn all() -> Vec<Fault> {
     faults.extend(bodies());
     faults.extend(contents());
     faults.push(Fault::new("clock 10 min ahead", Makes::Skews(SignedDuration::from_mins(10))));
+    faults.push(Fault::strikes("clock 10 min behind, by script", Effect::ClockSkew(-600)));
     faults.push(Fault::new("token revoked", Makes::Revokes));
+    faults.push(Fault::strikes("token revoked, by script", Effect::TokenRevoked));
     // The last of all: the rows stay.
     faults.push(Fault::strikes("3 rows inserted", Effect::InsertRows(3)));
     faults

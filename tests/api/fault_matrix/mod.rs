@@ -52,10 +52,12 @@ async fn every_fault_at_every_operation_is_answered_as_the_table_says() {
         if expected.as_deref() == Some(&line.text()) {
             continue;
         }
-        println!("{:?}, asked again alone: {}", line.operation, line.text());
-        // On a busy machine a cell may be late; alone it is not.
-        let fault = faults.iter().find(|fault| fault.name == line.fault).unwrap().clone();
-        *line = measured(line.operation, vec![fault]).await.pop().unwrap();
+        println!("{:?}, asked again: {}", line.operation, line.text());
+        // On a busy machine a cell may be late. The same row of faults is gone through again, so that what one leaves to the
+        // next is not forgiven.
+        let of_it = faults.iter().filter(|fault| fault.is_of(line.operation)).cloned().collect();
+        let again = measured(line.operation, of_it).await;
+        *line = again.into_iter().find(|again| again.fault == line.fault).unwrap();
         if expected.as_deref() != Some(&line.text()) {
             let expected = expected.unwrap_or_else(|| "nothing".to_owned());
             changed.push(format!("{:?}\n  is  {}\n  was {expected}", line.operation, line.text()));
