@@ -40,7 +40,9 @@ pub fn cursor(data: &[u8]) {
 mod tests {
     use std::path::Path;
 
-    const TARGETS: [(&str, fn(&[u8])); 4] = [
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 4] = [
         ("cursor", super::cursor),
         ("follow_ups", super::follow_ups),
         ("query", super::query),

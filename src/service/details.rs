@@ -162,12 +162,8 @@ impl Details {
     pub fn stand_in_for(&self, source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Looked {
         let key = key(source, get, request);
         let flight = lock(&self.0.flights).get(&key).filter(|_| !request.raw).cloned();
-        let late = |phase| Failure::TimedOut { sent: true, phase };
-        let error = match flight {
-            Some(flight) => flight.progress.given_up(&source.name, late),
-            None => UpstreamError::new(&source.name, late(Phase::Answer)),
-        };
-        let error = Arc::new(error);
+        let phase = flight.map_or(Phase::Answer, |flight| flight.progress.phase());
+        let error = Arc::new(UpstreamError::new(&source.name, Failure::TimedOut { sent: true, phase }));
         let kept = if request.raw { None } else { self.0.store.get(&key) };
         kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or_else(|| Looked {
             outcome: Outcome::Failed(error),
@@ -220,7 +216,8 @@ impl Details {
             let note = CacheNote { collapsed: joined, ..CacheNote::default() };
             let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight.landed).await else {
                 let late = |phase| Failure::DeadlinePassed { sent: true, phase };
-                return failed(Arc::new(flight.progress.given_up(&key.source, late)), note);
+                let error = UpstreamError::new(&key.source, flight.progress.given_up(late));
+                return failed(Arc::new(error), note);
             };
             let (kept, stored) = match loaded {
                 Ok(loaded) => loaded,

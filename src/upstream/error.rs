@@ -67,12 +67,6 @@ impl UpstreamError {
         Self { name: name.clone(), failure, retry_after: None, clock: None, cause: None }
     }
 
-    /// The same, for another who is told of it; the cause has been logged.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        Self { name: self.name.clone(), failure: self.failure.clone(), cause: None, ..*self }
-    }
-
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());

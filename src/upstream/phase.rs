@@ -3,15 +3,13 @@
 //! Whoever may give up waiting makes a [`Progress`] and runs the call within it; what carries out the call notes each
 //! phase as it begins.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use crate::model::SourceName;
-
-use super::{Failure, UpstreamError};
+use super::Failure;
 
 /// What a call is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +45,16 @@ impl Phase {
 }
 
 /// The phase of one call, or of a row of tries.
-#[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    phase: AtomicU8,
-    /// What the source said before it is asked again.
-    said: Mutex<Option<UpstreamError>>,
-}
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<AtomicU8>);
 
 tokio::task_local! {
     static CURRENT: Progress;
 }
 
-impl Default for Inner {
+impl Default for Progress {
     fn default() -> Self {
-        Self { phase: AtomicU8::new(Phase::Slot as u8), said: Mutex::default() }
+        Self(Arc::new(AtomicU8::new(Phase::Slot as u8)))
     }
 }
 
@@ -74,28 +65,18 @@ impl Progress {
     }
 
     pub fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.0.phase.load(Ordering::Relaxed))]
+        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed))]
     }
 
     pub(super) fn reached(&self, phase: Phase) {
-        self.0.phase.store(phase as u8, Ordering::Relaxed);
+        self.0.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// The source failed, and will be asked again after a pause.
-    pub(super) fn pauses_after(&self, error: UpstreamError) {
-        *self.0.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.reached(Phase::Pause);
-    }
-
-    /// What is true of the source for whoever waits no longer: what it said where it is about to be asked again, that its quota
-    /// is spent where the call queues for it; else `late`, made of the phase.
-    pub fn given_up(&self, source: &SourceName, late: impl FnOnce(Phase) -> Failure) -> UpstreamError {
-        let said = || self.0.said.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(UpstreamError::again);
-        let phase = self.phase();
-        match phase {
-            Phase::Pause => said().unwrap_or_else(|| UpstreamError::new(source, late(phase))),
-            Phase::Quota => UpstreamError::new(source, Failure::QuotaSpent),
-            _ => UpstreamError::new(source, late(phase)),
+    /// What happened to whoever waits no longer: its turn in the source's quota did not come, or `late`.
+    pub fn given_up(&self, late: impl FnOnce(Phase) -> Failure) -> Failure {
+        match self.phase() {
+            Phase::Quota => Failure::QuotaSpent,
+            phase => late(phase),
         }
     }
 
@@ -103,7 +84,7 @@ impl Progress {
     /// connection that had become free, and this one is kept for others.
     fn connected(&self) {
         let (connect, answer) = (Phase::Connect as u8, Phase::Answer as u8);
-        let _elsewhere = self.0.phase.compare_exchange(connect, answer, Ordering::Relaxed, Ordering::Relaxed);
+        let _elsewhere = self.0.compare_exchange(connect, answer, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Runs a call whose phases are noted here.

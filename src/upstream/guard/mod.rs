@@ -135,7 +135,7 @@ impl Guard {
             };
             let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };
             tries += 1;
-            Progress::current().pauses_after(error);
+            Progress::current().reached(Phase::Pause);
             tokio::time::sleep(pause).await;
         }
     }
