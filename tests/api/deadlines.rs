@@ -133,7 +133,7 @@ async fn a_batch_that_may_wait_for_nothing_is_not_sent() {
     let body = json!({"items": [{"staff_id": "rocky", "union_id": union_id, "remark": "r"}]});
     let headers = [("content-type", "application/json"), ("prefer", "wait=0")];
     let reply = gateway.send(Method::POST, "/v1/remarks", &headers, Some(body.to_string().into())).await;
-    reply.problem(504, "source_timeout");
+    assert_eq!(reply.problem(504, "source_timeout")["source"], "juzibot");
     assert_eq!(gateway.sandbox.state().calls_to(Endpoint::JuzibotSetRemark), 0);
     gateway.stop().await;
 }

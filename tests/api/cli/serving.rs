@@ -9,6 +9,8 @@ use reqwest::StatusCode;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::{Running, addresses, command, folder_for, http, run, sandbox, stderr, stdout};
@@ -135,6 +137,36 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
         assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
         assert!(!line.contains("CANARY") && !line.contains("eyJ"), "{line}");
     }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_sent_by_half_does_not_hold_the_end_and_is_told_that_nothing_came_of_it() {
+    let sandbox = sandbox().await;
+    let (folder, _) = folder_for(&sandbox);
+    let mut gateway = Running::start(command(folder.path(), &["serve", "--config", "gateway.toml"]));
+    let (url, _) = addresses(&mut gateway).await;
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let bearer = Token::default().bearer();
+    let head = format!(
+        "POST /v1/remarks HTTP/1.1\r\nhost: {address}\r\nauthorization: {bearer}\r\ncontent-type: application/json\r\n\
+         content-length: 400\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The body is asked for: the request is being answered.
+    let mut word = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut word).await.unwrap();
+    assert!(word.starts_with(b"HTTP/1.1 100"));
+    stream.write_all(b"{\"items\": [").await.unwrap();
+    gateway.terminate().await;
+    let mut answer = String::new();
+    // Without the cut it would go on for `drain_timeout`, which is longer than this.
+    tokio::time::timeout(super::PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"code\":\"overloaded\""), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert_eq!(gateway.ended().await.0, Some(0));
+    assert_eq!(sandbox.state().calls_to(Endpoint::JuzibotSetRemark), 0);
     sandbox.stop().await;
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
@@ -23,8 +23,34 @@ use crate::support::Token;
 
 /// Stops of an ordinary run.
 const STOPS: u64 = 3;
-/// Connections that ask without a pause.
+/// Connections that ask without a pause, or read without haste.
 const CALLERS: usize = 16;
+/// Connections that ask once and are kept after that.
+const IDLE: usize = 8;
+
+/// What a caller does with its connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    /// One request after the other.
+    Keeps,
+    /// A new connection for each.
+    Closes,
+    /// Waits before each part of an answer.
+    ReadsSlowly,
+    /// One request, and then it keeps the connection and says no more.
+    Idles,
+}
+
+impl Habit {
+    fn of(caller: usize) -> Self {
+        match caller {
+            CALLERS.. => Self::Idles,
+            caller if caller % 8 == 5 => Self::ReadsSlowly,
+            caller if caller % 2 == 0 => Self::Closes,
+            _ => Self::Keeps,
+        }
+    }
+}
 
 /// What callers saw of one stop.
 #[derive(Debug, Default)]
@@ -53,17 +79,30 @@ fn request(number: usize, host: SocketAddr, bearer: &str, write: &str) -> Reques
     request.unwrap()
 }
 
-/// Asks over one connection after the other until nobody listens any more. Some callers keep a connection for as long as it
-/// is kept for them, some take a new one for each request.
+/// All of a body, as quickly as this caller reads.
+async fn read(mut body: Incoming, habit: Habit) -> hyper::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        read.extend_from_slice(frame?.data_ref().map_or(&[], |data| data));
+        if habit == Habit::ReadsSlowly {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(read)
+}
+
+/// Asks over one connection after the other until nobody listens any more.
 async fn caller(
-    first: usize,
+    caller: usize,
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
     bearer: Arc<str>,
     write: Arc<str>,
 ) -> Seen {
+    let habit = Habit::of(caller);
     let mut seen = Seen::default();
-    let mut number = first;
+    // A slow reader asks for streams alone.
+    let (mut number, step) = if habit == Habit::ReadsSlowly { (0, 8) } else { (caller * 100, 1) };
     loop {
         let stream = match TcpStream::connect(address).await {
             Ok(stream) => stream,
@@ -80,9 +119,9 @@ async fn caller(
         let driver = tokio::spawn(connection);
         let mut answers = 0;
         loop {
-            number += 1;
+            number += step;
             let mut request = request(number, address, &bearer, &write);
-            if first % 200 == 0 {
+            if habit == Habit::Closes {
                 request.headers_mut().insert("connection", HeaderValue::from_static("close"));
             }
             let response = match sender.send_request(request).await {
@@ -94,11 +133,10 @@ async fn caller(
             };
             let last = response.headers().get("connection").is_some_and(|value| value == "close");
             let (status, stream) = (response.status(), response.headers().get("content-type").cloned());
-            match response.into_body().collect().await {
+            match read(response.into_body(), habit).await {
                 Err(error) => seen.wrong.push(format!("{status}, cut: {error:?}")),
                 Ok(body) => {
                     seen.answered += 1;
-                    let body = body.to_bytes();
                     let is_stream = stream.is_some_and(|value| value == "application/x-ndjson");
                     let text = std::str::from_utf8(&body).unwrap();
                     if is_stream && !text.ends_with("\"warnings\":[]}}\n") && !text.contains("\"resume_cursor\"") {
@@ -110,18 +148,22 @@ async fn caller(
                 }
             }
             answers += 1;
-            if last || sender.ready().await.is_err() {
+            if last || sender.ready().await.is_err() || habit == Habit::Idles {
                 break;
             }
         }
-        drop(sender);
-        let _closed = driver.await;
+        if habit != Habit::Idles {
+            drop(sender);
+        }
+        if let Err(error) = driver.await.unwrap() {
+            seen.wrong.push(format!("an idle connection was not closed but broken: {error:?}"));
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_under_load_cuts_nothing_resets_nobody_and_exits_with_0() {
-    let stops = std::env::var("SCRM_STOPS").ok().and_then(|text| text.parse().ok()).unwrap_or(STOPS);
+    let stops = std::env::var_os("SCRM_STOPS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(STOPS);
     let sandbox = sandbox().await;
     let slow = Effect::Delay { min: Duration::from_millis(5), max: Some(Duration::from_millis(60)), applied: false };
     for endpoint in [Endpoint::JuzibotList, Endpoint::JuzibotDetail] {
@@ -148,8 +190,8 @@ async fn stopping_under_load_cuts_nothing_resets_nobody_and_exits_with_0() {
         let address: SocketAddr = url.trim_start_matches("http://").parse().unwrap();
         let stopping = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
-        for first in 0..CALLERS {
-            callers.spawn(caller(first * 100, address, stopping.clone(), bearer.clone(), write.clone()));
+        for number in 0..CALLERS + IDLE {
+            callers.spawn(caller(number, address, stopping.clone(), bearer.clone(), write.clone()));
         }
         // Not a wait for anything: the stop is to come at any point of what the callers do.
         tokio::time::sleep(Duration::from_millis(100 + stop * 37 % 400)).await;
@@ -169,9 +211,6 @@ async fn stopping_under_load_cuts_nothing_resets_nobody_and_exits_with_0() {
     println!("{stops} stops: {} answered, {} refused, longest stop {longest:?}", all.answered, all.refused);
     assert!(all.wrong.is_empty(), "{} of {}: {:#?}", all.wrong.len(), all.answered, all.wrong);
     assert!(all.answered > stops * CALLERS as u64, "too little to tell: {all:?}");
-    assert_eq!(
-        sandbox.state().calls_to(Endpoint::JuzibotAddFollow) as usize,
-        sandbox.state().applied_follow_ups().len()
-    );
+    assert_eq!(sandbox.state().calls_to(Endpoint::JuzibotAddFollow), sandbox.state().applied_follow_ups().len() as u64);
     sandbox.stop().await;
 }
