@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use scrm_gateway::sandbox::Source;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
+use serde_json::json;
 use tokio::time::Instant;
 
+use crate::bounds::Bounds;
 use crate::gateway::Bench;
 use crate::load::{Class, Sample, percentile, send};
 
@@ -19,24 +21,33 @@ const BEFORE: Duration = Duration::from_secs(30);
 const HOLE: Duration = Duration::from_mins(1);
 const AFTER: Duration = Duration::from_secs(30);
 
-pub async fn run() {
+/// A p99 in the hole to the one before it.
+const MOST_SLOWER: f64 = 1.5;
+/// The memory at most in the second half of the hole to that of its first half.
+const MOST_GROWTH: f64 = 1.1;
+/// `breaker.open_for` of the configuration, and a call.
+const BACK_WITHIN: Duration = Duration::from_millis(5_500);
+
+/// The name of each class, and of 20 requests how many are its.
+const MIX: [(&str, usize); 6] = [
+    ("tanma_detail", 7),
+    ("juzibot_detail", 6),
+    ("merged", 4),
+    ("tanma_list", 1),
+    ("juzibot_list", 1),
+    ("juzibot_write", 1),
+];
+
+pub async fn run(bounds: &mut Bounds) {
     let bench = Arc::new(Bench::start().await);
     let classes = classes(&bench);
-    // 40 % details of the other source, 30 % of the one that goes, 20 % of both, 10 % lists.
-    let [tanma, juzibot, both, tanma_list, juzibot_list] = &classes;
-    let mixed = [tanma, juzibot, both, tanma, juzibot, tanma, both, tanma, juzibot, tanma_list].into_iter().chain([
-        tanma,
-        juzibot,
-        both,
-        tanma,
-        juzibot,
-        tanma,
-        both,
-        tanma,
-        juzibot,
-        juzibot_list,
-    ]);
-    let mixed: Vec<&Class> = mixed.collect();
+    let mut mixed: Vec<&Class> = Vec::new();
+    // Spread, so that no class comes in bursts.
+    for round in 0..20 {
+        let of_this_round = MIX.iter().filter(|(_, share)| round * share / 20 != (round + 1) * share / 20);
+        mixed.extend(of_this_round.filter_map(|(name, _)| classes.iter().find(|class| class.name == *name)));
+    }
+    assert_eq!(mixed.len(), 20);
     send(&bench, Instant::now(), RATE, WARM_UP, &mixed).await;
 
     let begun = Instant::now();
@@ -52,7 +63,7 @@ pub async fn run() {
     let (samples, ()) = tokio::join!(send(&bench, begun, RATE, BEFORE + HOLE + AFTER, &mixed), switch);
     over.store(true, Ordering::Relaxed);
     let readings = watch.await.unwrap();
-    report(&samples, &readings);
+    report(&samples, &readings, bounds);
     write(&samples, &readings);
 }
 
@@ -73,7 +84,7 @@ async fn watch(bench: Arc<Bench>, begun: Instant, over: Arc<AtomicBool>) -> Vec<
     readings
 }
 
-fn classes(bench: &Bench) -> [Class; 5] {
+fn classes(bench: &Bench) -> [Class; MIX.len()] {
     let people = bench.sandbox.state().people();
     let known: Vec<_> = (0..people.len()).filter_map(|index| people.person(index)).collect();
     let ids = |of: &dyn Fn(&scrm_gateway::sandbox::people::Person) -> bool| -> Arc<[String]> {
@@ -82,18 +93,24 @@ fn classes(bench: &Bench) -> [Class; 5] {
     let detail = |name, ids: Arc<[String]>, query: &'static str| Class {
         name,
         path: Box::new(move |number| format!("/v1/customers/{}{query}", ids[number * 7 % ids.len()])),
+        body: None,
     };
-    let list = |name, path: &'static str| Class { name, path: Box::new(move |_| path.to_owned()) };
+    let list = |name, path: &'static str| Class { name, path: Box::new(move |_| path.to_owned()), body: None };
+    let union_id = people.featured().union_id;
+    let note = move |number| {
+        json!({"items": [{"staff_id": "rocky", "union_id": union_id, "content": format!("note {number}")}]}).to_string()
+    };
     [
         detail("tanma_detail", ids(&|person| person.tanma.is_some()), "?source=tanma"),
         detail("juzibot_detail", ids(&|person| person.juzibot.is_some()), "?source=juzibot"),
         detail("merged", ids(&|person| person.tanma.is_some() && person.juzibot.is_some()), ""),
         list("tanma_list", "/v1/customers?source=tanma&staff_id=rocky&limit=20"),
         list("juzibot_list", "/v1/customers?source=juzibot&limit=20"),
+        Class { name: "juzibot_write", path: Box::new(|_| "/v1/follow-ups".to_owned()), body: Some(Box::new(note)) },
     ]
 }
 
-fn report(samples: &[Sample], readings: &[Reading]) {
+fn report(samples: &[Sample], readings: &[Reading], bounds: &mut Bounds) {
     let phases = [
         ("before", Duration::ZERO, BEFORE),
         ("hole", BEFORE, BEFORE + HOLE),
@@ -101,7 +118,7 @@ fn report(samples: &[Sample], readings: &[Reading]) {
     ];
     println!("class           phase     answers  ok %    p50 ms   p99 ms");
     let mut p99 = std::collections::BTreeMap::new();
-    for class in ["tanma_detail", "tanma_list", "juzibot_detail", "juzibot_list", "merged"] {
+    for (class, _) in MIX {
         for (phase, from, to) in phases {
             let of: Vec<&Sample> =
                 samples.iter().filter(|sample| sample.class == class && (from..to).contains(&sample.at)).collect();
@@ -116,7 +133,8 @@ fn report(samples: &[Sample], readings: &[Reading]) {
         }
     }
     for class in ["tanma_detail", "tanma_list"] {
-        println!("{class}: p99 in the hole / before = {:.2}", p99[&(class, "hole")] / p99[&(class, "before")]);
+        let ratio = p99[&(class, "hole")] / p99[&(class, "before")];
+        bounds.at_most(&format!("{class}: p99 in the hole / before"), ratio, MOST_SLOWER);
     }
     let memory = |from: Duration, to: Duration| {
         let of = readings.iter().filter(|reading| (from..to).contains(&reading.at));
@@ -125,6 +143,10 @@ fn report(samples: &[Sample], readings: &[Reading]) {
     for (phase, from, to) in phases {
         println!("resident at most, {phase}: {} KiB", memory(from, to));
     }
+    let half = BEFORE + HOLE / 2;
+    #[expect(clippy::cast_precision_loss, reason = "a process of far less than 2^52 KiB")]
+    let growth = memory(half, BEFORE + HOLE) as f64 / memory(BEFORE, half) as f64;
+    bounds.at_most("resident, second half of the hole / first half", growth, MOST_GROWTH);
     let opened = readings.iter().find(|reading| reading.at > BEFORE && reading.breaker == "open");
     println!("breaker open {:?} after the hole began", opened.map(|reading| reading.at.saturating_sub(BEFORE)));
     let healed = BEFORE + HOLE;
@@ -133,7 +155,8 @@ fn report(samples: &[Sample], readings: &[Reading]) {
         .filter(|sample| sample.class.starts_with("juzibot") && sample.status == 200 && sample.at > healed)
         .map(|sample| sample.at + sample.took)
         .min();
-    println!("first answer of the source {:?} after the hole ended", served.map(|at| at.saturating_sub(healed)));
+    let back = served.map_or(f64::INFINITY, |at| at.saturating_sub(healed).as_secs_f64());
+    bounds.at_most("first answer of the source after the hole ended, s", back, BACK_WITHIN.as_secs_f64());
     let late =
         samples.iter().filter(|sample| sample.at > healed + Duration::from_secs(6) && sample.status != 200).count();
     println!("answers other than 200 of requests from 6 s after the hole: {late}");
@@ -145,7 +168,7 @@ fn write(samples: &[Sample], readings: &[Reading]) {
     std::fs::create_dir_all(&folder).unwrap();
     let mut text = "second,class,count,ok,p50_ms,p99_ms\n".to_owned();
     for second in 0..(BEFORE + HOLE + AFTER).as_secs() {
-        for class in ["tanma_detail", "tanma_list", "juzibot_detail", "juzibot_list", "merged"] {
+        for (class, _) in MIX {
             let of: Vec<&Sample> =
                 samples.iter().filter(|sample| sample.class == class && sample.at.as_secs() == second).collect();
             let good = of.iter().filter(|sample| sample.status == 200).count();

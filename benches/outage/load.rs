@@ -18,10 +18,11 @@ pub struct Sample {
     pub status: u16,
 }
 
-/// A kind of request; `path` makes the nth.
+/// A kind of request. `path` makes the nth, and `body`, where there is one, what is posted there.
 pub struct Class {
     pub name: &'static str,
     pub path: Box<dyn Fn(usize) -> String + Send + Sync>,
+    pub body: Option<Box<dyn Fn(usize) -> String + Send + Sync>>,
 }
 
 /// Sends `rate` requests a second for a time, of each class in turn; gives all answers.
@@ -34,7 +35,11 @@ pub async fn send(bench: &Bench, begun: Instant, rate: u32, lasts: Duration, cla
     while Instant::now() < until {
         ticks.tick().await;
         let class = classes[number % classes.len()];
-        let request = bench.client.get(format!("{}{}", bench.url, (class.path)(number)));
+        let url = format!("{}{}", bench.url, (class.path)(number));
+        let request = match &class.body {
+            Some(body) => bench.client.post(url).header("content-type", "application/json").body(body(number)),
+            None => bench.client.get(url),
+        };
         let request = request.header("authorization", &bench.bearer);
         number += 1;
         let (name, answered) = (class.name, answered.clone());

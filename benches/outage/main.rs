@@ -6,7 +6,7 @@
 //! cargo bench --bench outage -- storm       200 requests/s for one source, which fails for 30 s in three ways
 //! ```
 //!
-//! `SCRM_BENCH_OUT` names a folder for the readings, which `plot.py` draws. Load goes to loopback alone.
+//! A run that misses a bound fails. `SCRM_BENCH_OUT` names a folder for the readings, which `plot.py` draws. Load goes to loopback alone.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,18 +15,29 @@
 )]
 
 mod blackhole;
+mod bounds;
 mod gateway;
 mod load;
 mod storm;
 
+use std::process::ExitCode;
+
+use bounds::Bounds;
+
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let mut bounds = Bounds::default();
     if wants("blackhole") {
-        blackhole::run().await;
+        blackhole::run(&mut bounds).await;
     }
     if wants("storm") {
-        storm::run().await;
+        storm::run(&mut bounds).await;
     }
+    let missed = bounds.all_missed();
+    for missed in &missed {
+        println!("missed: {missed}");
+    }
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
