@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 
 use crate::error::ceil_seconds;
 use crate::model::{Caller, Problem, ProblemCode};
-use crate::service::{QuotaHandle, RequestContext};
+use crate::service::{QuotaHandle, RequestContext, Timings};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
 use super::request::RequestId;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
@@ -26,8 +28,18 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
     let (caller, deadline, request_id) = (caller.clone(), *deadline, request_id.clone());
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
-            request.extensions_mut().insert(RequestContext { caller, deadline, quota: quota.clone(), request_id });
-            let response = next.run(request).await;
+            let timings = Timings::default();
+            request.extensions_mut().insert(RequestContext {
+                caller,
+                deadline,
+                quota: quota.clone(),
+                request_id,
+                timings: timings.clone(),
+            });
+            let mut response = next.run(request).await;
+            if let Some(spent) = spent(&timings) {
+                response.headers_mut().append(SERVER_TIMING, spent);
+            }
             with_headers(response, &quota.last())
         }
         Err(charge) => {
@@ -35,6 +47,16 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
             with_headers(refusal.into_response(), &charge)
         }
     }
+}
+
+/// What each source took, in milliseconds (W3C Server Timing).
+fn spent(timings: &Timings) -> Option<HeaderValue> {
+    let entries: Vec<String> = timings
+        .so_far()
+        .iter()
+        .map(|(source, took)| format!("{source};dur={:.1}", took.as_secs_f64() * 1000.0))
+        .collect();
+    HeaderValue::from_str(&entries.join(", ")).ok().filter(|_| !entries.is_empty())
 }
 
 fn with_headers(mut response: Response, charge: &Charge) -> Response {

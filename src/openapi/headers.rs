@@ -58,7 +58,7 @@ const ANSWERED: [Answered; 12] = [
     },
     text(
         "server-timing",
-        "Where the time went, in milliseconds: `auth`, and of a customer `cache` and one entry a source.",
+        "Where the time went, in milliseconds: `auth`, one entry a source that was asked, and of a customer `cache`.",
         "cache;desc=partial, tanma;dur=12.3, auth;dur=0.1",
     ),
     text("vary", "The request headers by which the answer differs.", "Accept, Authorization"),

@@ -1,6 +1,7 @@
 //! What a request brings along, passed explicitly.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
 use crate::store::quota::{Charge, Quotas};
@@ -15,6 +16,21 @@ pub struct RequestContext {
     pub deadline: Deadline,
     pub quota: QuotaHandle,
     pub request_id: Arc<str>,
+    pub timings: Timings,
+}
+
+/// What each source took of a request's time, in the order of their answers.
+#[derive(Debug, Clone, Default)]
+pub struct Timings(Arc<Mutex<Vec<(SourceName, Duration)>>>);
+
+impl Timings {
+    pub fn note(&self, source: &SourceName, took: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((source.clone(), took));
+    }
+
+    pub fn so_far(&self) -> Vec<(SourceName, Duration)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl RequestContext {
@@ -88,7 +104,7 @@ impl QuotaHandle {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn refusal(wait: std::time::Duration) -> Problem {
+    pub fn refusal(wait: Duration) -> Problem {
         Problem::new(ProblemCode::RateLimited, "the caller's quota is spent").with_retry_after(wait)
     }
 }
@@ -97,7 +113,6 @@ impl QuotaHandle {
 mod tests {
     use std::collections::BTreeSet;
     use std::num::NonZeroU32;
-    use std::time::Duration;
 
     use super::*;
     use crate::model::CallerId;

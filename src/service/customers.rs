@@ -45,8 +45,6 @@ pub struct Detail {
     pub answer: CustomerAnswer,
     /// The cache's part, one member a source that was asked.
     pub cache: Vec<(SourceName, CacheNote)>,
-    /// The time each asked source took.
-    pub timings: Vec<(SourceName, Duration)>,
 }
 
 /// Looks customers up.
@@ -64,7 +62,6 @@ struct Part {
     state: PartState,
     /// The id by which it was asked.
     id: CustomerId,
-    took: Duration,
 }
 
 impl Part {
@@ -92,7 +89,7 @@ enum PartState {
     Skipped(ShortProblem),
 }
 
-type Lookup<'a> = BoxFuture<'a, (usize, Looked, Duration)>;
+type Lookup<'a> = BoxFuture<'a, (usize, Looked)>;
 
 impl Customers {
     /// # Errors
@@ -117,13 +114,12 @@ impl Customers {
             lookups.extend(self.lookup(context, query, parts, index));
         }
         let mut until = context.deadline.0 + self.merge_grace;
-        while let Ok(Some((index, looked, took))) = tokio::time::timeout_at(until, lookups.next()).await {
+        while let Ok(Some((index, looked))) = tokio::time::timeout_at(until, lookups.next()).await {
             let found = match &looked.outcome {
                 Outcome::Found(record) | Outcome::Stale(record, _) => Some(record.clone()),
                 Outcome::NotFound | Outcome::Failed(_) => None,
             };
             parts[index].state = PartState::Answered(looked);
-            parts[index].took = took;
             let Some(found) = found else { continue };
             until = until.min(Instant::now() + self.merge_grace);
             let Some(id) = found.customer.external_user_id.clone() else {
@@ -142,7 +138,7 @@ impl Customers {
         for part in parts {
             match &part.state {
                 PartState::Asked(request, get) => {
-                    part.took = begun.elapsed();
+                    context.timings.note(&part.source.name, begun.elapsed());
                     part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request));
                 }
                 PartState::NeedsExternalUserId(_) => {
@@ -167,7 +163,8 @@ impl Customers {
         let begun = Instant::now();
         Some(Box::pin(async move {
             let looked = self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
-            (index, looked, begun.elapsed())
+            context.timings.note(&source.name, begun.elapsed());
+            (index, looked)
         }))
     }
 }
@@ -195,7 +192,7 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
         },
         (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
     };
-    Part { source, state, id: query.id.clone(), took: Duration::ZERO }
+    Part { source, state, id: query.id.clone() }
 }
 
 /// The decision table of contract §3.3.
@@ -203,13 +200,12 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
     let mut reports = Vec::with_capacity(parts.len());
     let mut failures = Vec::new();
     let mut found = Vec::new();
-    let (mut cache, mut timings) = (Vec::new(), Vec::new());
+    let mut cache = Vec::new();
     for part in parts {
         let name = part.source.name.clone();
         let (status, fetched_at, problem) = match part.state {
             PartState::Answered(looked) => {
                 cache.push((name.clone(), looked.cache));
-                timings.push((name.clone(), part.took));
                 match looked.outcome {
                     Outcome::Found(record) => {
                         found.push(record);
@@ -254,7 +250,7 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
         warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
     }
     let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
-    Ok(Detail { answer, cache, timings })
+    Ok(Detail { answer, cache })
 }
 
 fn not_offered(reports: &[SourceReport]) -> Problem {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::model::{
     CallerId, CustomerPage, Meta, Operation, Page, Problem, ProblemCode, SourceName, SourceReport, SourceStatus,
     SourcedCustomer, Warning, WarningCode,
@@ -62,7 +64,7 @@ impl Lists {
     pub async fn page(&self, context: &RequestContext, query: &ListQuery) -> Result<CustomerPage, Problem> {
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         let (open, state) = self.open(context, query, limit)?;
-        let page = open.read(&state, context.deadline).await?;
+        let page = open.read_for(context, &state).await?;
         let fetched_at = now();
         let mut warnings: Vec<Warning> = page.drift.into_iter().collect();
         let (rows, next) = slice(&state, page.rows, page.next, page.total, limit);
@@ -129,6 +131,14 @@ impl OpenList {
         if self.raw {
             self.trail.read_rows(self.staff_id.as_deref(), rows, outcome);
         }
+    }
+
+    /// Reads the upstream page at which the walk stands, for a request that waits for it.
+    pub(super) async fn read_for(&self, context: &RequestContext, state: &WalkState) -> Result<ReadPage, Problem> {
+        let begun = Instant::now();
+        let page = self.read(state, context.deadline).await;
+        context.timings.note(&self.source, begun.elapsed());
+        page
     }
 
     /// Reads the upstream page at which the walk stands.

@@ -7,10 +7,40 @@ use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{Gateway, GatewayOptions};
+use crate::support::{Gateway, GatewayOptions, Reply};
 
 fn featured(gateway: &Gateway) -> String {
     format!("/v1/customers/{}", gateway.sandbox.state().people().featured().external_user_id)
+}
+
+fn timings(reply: &Reply) -> String {
+    let values = reply.headers.get_all("server-timing").iter().map(|value| value.to_str().unwrap());
+    values.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test]
+async fn every_answer_that_a_source_was_asked_for_says_what_it_took_and_no_other() {
+    let gateway = Gateway::start().await;
+    let union_id = gateway.sandbox.state().people().featured().union_id;
+    let body = json!({"items": [{"staff_id": "rocky", "union_id": union_id, "remark": "r"}]});
+    let list = "/v1/customers?source=juzibot&limit=1";
+    let batch = async || gateway.post("/v1/remarks", &body).await;
+    let stream = async || gateway.get_with("/v1/customers?source=juzibot", &[("accept", "application/x-ndjson")]).await;
+    let missing = async || gateway.get("/v1/customers/wm_nobody?source=juzibot").await;
+    let asks = |reply: &Reply| timings(reply).contains("juzibot;dur=");
+    for reply in [gateway.get(list).await, batch().await, stream().await, missing().await] {
+        assert!(asks(&reply), "{}", timings(&reply));
+    }
+    let fault = Effect::Status { status: 500, retry_after: None, body: String::new(), applied: false };
+    gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, fault)]).await.unwrap();
+    let failed = gateway.get(list).await;
+    failed.problem(503, "source_unavailable");
+    assert!(asks(&failed), "{}", timings(&failed));
+    for path in ["/v1/me", "/v1/customers?source=nobody"] {
+        let reply = gateway.get(path).await;
+        assert!(timings(&reply).starts_with("auth;dur=") && !timings(&reply).contains(','), "{}", timings(&reply));
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]
@@ -22,8 +52,7 @@ async fn a_detail_says_how_it_came_about() {
         miss.header("cache-status"),
         "\"scrm-gateway/juzibot\";fwd=miss;stored, \"scrm-gateway/tanma\";fwd=miss;stored"
     );
-    let timing = miss.headers.get_all("server-timing").iter().map(|value| value.to_str().unwrap());
-    let timing = timing.collect::<Vec<_>>().join(", ");
+    let timing = timings(&miss);
     for entry in ["auth;dur=", "cache;desc=miss", "juzibot;dur=", "tanma;dur="] {
         assert!(timing.contains(entry), "{timing}");
     }

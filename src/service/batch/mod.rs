@@ -125,6 +125,7 @@ impl Batches {
     {
         let Target { context, source, .. } = target;
         context.quota.charge_in_all(chunks.len())?;
+        let begun = Instant::now();
         let mut waiting = Waiting::new(chunks, target.trail());
         let mut under_way = FuturesUnordered::new();
         let mut results: Vec<Option<ItemResult>> = vec![None; count];
@@ -157,6 +158,7 @@ impl Batches {
         while let Some(outcome) = waiting.give_up() {
             note(outcome);
         }
+        context.timings.note(&source.name, begun.elapsed());
         conclude(source, results, whole, faults)
     }
 

@@ -65,7 +65,7 @@ impl Walks {
     pub async fn begin(&self, context: &RequestContext, query: &ListQuery) -> Result<Walk, Problem> {
         let (open, state) = self.lists.open(context, query, MAX_LIMIT)?;
         let slot = self.slots.take(&context.caller.id)?;
-        let page = open.read(&state, context.deadline).await?;
+        let page = open.read_for(context, &state).await?;
         let mut walk = Walk {
             reader: Arc::new(Reader { open, quota: context.quota.clone(), page_timeout: self.page_timeout }),
             cursors: self.lists.cursors.clone(),
