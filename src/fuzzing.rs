@@ -11,6 +11,7 @@ use crate::service::cursor::{Binding, CursorKeys, Cursors, WalkState};
 use crate::upstream::Position;
 
 pub use crate::routes::fuzzing::{follow_ups, query, remarks};
+pub use crate::upstream::fuzzing::{juzibot, tanma, value_as_text};
 
 /// Cursors that nobody was given, and ones that were tampered with.
 pub fn cursor(data: &[u8]) {
@@ -42,11 +43,14 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 4] = [
+    const TARGETS: [Target; 7] = [
         ("cursor", super::cursor),
         ("follow_ups", super::follow_ups),
+        ("juzibot", super::juzibot),
         ("query", super::query),
         ("remarks", super::remarks),
+        ("tanma", super::tanma),
+        ("value_as_text", super::value_as_text),
     ];
 
     #[test]

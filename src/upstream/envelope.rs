@@ -55,8 +55,12 @@ impl Opener {
     /// Reads the envelope of a reply.
     ///
     /// # Errors
-    /// The reply is a success by its status and no envelope with a code; or no success and no envelope.
+    /// The reply is a success by its status and no envelope with a code; or no success and no envelope; or it holds more than
+    /// [`MAX_VALUES`].
     pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
+        if holds_too_much(&reply.body) {
+            return Err(self.unreadable(Fault::at("", "too many values")));
+        }
         let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "")
             .map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })?;
         // Where both spellings are there and disagree, the one that reports an error is believed.
@@ -165,6 +169,30 @@ impl Fault {
     }
 }
 
+/// The most values of one answer, whatever its shape: five hundred for each row of the largest page that is asked for. In
+/// memory a value may take a hundred times its bytes, so `max_response` alone does not bound what an answer costs
+/// (docs/adr/0012).
+pub const MAX_VALUES: usize = 500_000;
+
+/// Whether it is sure to hold more than [`MAX_VALUES`]. Each comma and each opening bracket outside of texts stands for a
+/// member, an element or what holds them.
+fn holds_too_much(json: &[u8]) -> bool {
+    if json.len() <= MAX_VALUES {
+        return false;
+    }
+    let (mut values, mut within_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = within_text,
+            b'"' => within_text = !within_text,
+            b',' | b'[' | b'{' if !within_text => values += 1,
+            _ => {}
+        }
+    }
+    values > MAX_VALUES
+}
+
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -193,4 +221,27 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Faul
 /// A message, whatever it is spelled as; only a string is of use.
 fn text_of(raw: Option<&RawValue>) -> Option<String> {
     serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_holds_is_counted_outside_of_its_texts() {
+        let list =
+            |element: &str, elements: usize| format!("[{}{element}]", format!("{element},").repeat(elements - 1));
+        for (json, too_much) in [
+            (list("1", MAX_VALUES), false),
+            (list("1", MAX_VALUES + 1), true),
+            (list("{}", MAX_VALUES / 2), false),
+            (list("{}", MAX_VALUES / 2 + 1), true),
+            (list("[{\"a\":1}]", MAX_VALUES / 3 + 1), true),
+            (format!("[\"{}\"]", ",[{".repeat(MAX_VALUES)), false),
+            (format!("[\"{}\"]", "\\\",".repeat(MAX_VALUES)), false),
+            (format!("[\"\\\\\"{}]", ",1".repeat(MAX_VALUES)), true),
+        ] {
+            assert_eq!(holds_too_much(json.as_bytes()), too_much, "{}…", &json[..40]);
+        }
+    }
 }

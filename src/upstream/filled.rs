@@ -1,19 +1,26 @@
-//! For the adapters' tests: what a customer has, to be held against what an adapter says that it can fill.
+//! For the adapters' tests and the fuzzer: what a customer has, to be held against what an adapter says that it can fill, and
+//! what holds of every customer.
 
+#[cfg(test)]
 use std::collections::BTreeSet;
 
+#[cfg(test)]
 use serde_json::Value;
 
-use crate::model::{Customer, SourcedCustomer};
+#[cfg(test)]
+use crate::model::Customer;
+use crate::model::SourcedCustomer;
 
 /// The fields that hold something, as `fields` of an operation spells them. Provenance, which every adapter fills, and
 /// the raw form, which is none of the customer's fields, are left out.
+#[cfg(test)]
 pub fn filled(customer: &Customer) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
     collect("", &serde_json::to_value(customer).unwrap(), &mut fields);
     fields
 }
 
+#[cfg(test)]
 fn collect(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
     match value {
         Value::Null => {}
@@ -40,7 +47,7 @@ fn collect(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
 /// What holds of everything that an adapter makes: values once, no empty texts in lists, and warnings that point at what
 /// is there.
 pub fn assert_well_made(told: &SourcedCustomer) {
-    let customer = serde_json::to_value(&told.customer).unwrap();
+    let customer = serde_json::to_value(&told.customer).expect("a customer has a JSON form");
     for relation in &told.customer.relations {
         assert_once(&relation.mobiles);
         assert_once(&relation.tags);
@@ -53,7 +60,7 @@ pub fn assert_well_made(told: &SourcedCustomer) {
     assert_once(&told.customer.relations);
     assert_once(&told.warnings);
     for warning in &told.warnings {
-        let pointer = warning.pointer.as_deref().unwrap();
+        let pointer = warning.pointer.as_deref().expect("a warning points at something");
         assert!(customer.pointer(pointer).is_some(), "{pointer} in {customer}");
     }
 }

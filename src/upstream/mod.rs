@@ -7,8 +7,10 @@ mod codes;
 mod config;
 mod envelope;
 mod error;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod filled;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod http;
 pub mod juzibot;

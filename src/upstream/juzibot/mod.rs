@@ -2,6 +2,7 @@
 
 mod config;
 mod convert;
+pub(super) mod decode;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -14,15 +15,15 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use url::Url;
 
-use crate::model::{CustomerId, Operation, OperationOffer, Paging, Remark, SourcedCustomer, UpstreamReply};
+use crate::model::{CustomerId, Operation, OperationOffer, Paging, Remark, SourcedCustomer};
 
-use super::envelope::{Envelope, Opener};
+use super::envelope::Opener;
 use super::http::{Client, Effect, Reply};
 use super::secret::SourceSecret;
 use super::{
-    AddFollowUps, ClientConfig, ClientError, CodeClass, CodeTable, Deadline, FailedEntry, FollowUpEntry, GetCustomer,
-    GetRequest, ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig,
-    UpstreamError, WriteReply,
+    AddFollowUps, ClientConfig, ClientError, CodeClass, CodeTable, Deadline, FollowUpEntry, GetCustomer, GetRequest,
+    ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig, UpstreamError,
+    WriteReply,
 };
 
 pub use config::{Config, Raw};
@@ -35,7 +36,7 @@ const MAX_REMARKS: usize = 50;
 const MAX_FOLLOW_UPS: usize = 500;
 
 /// The codes that the documentation names; what is said of a refused token, a limit or an unknown id is not documented.
-const CODES: &[(&str, CodeClass)] = &[("-1", CodeClass::Invalid), ("-2", CodeClass::Invalid)];
+pub(super) const CODES: &[(&str, CodeClass)] = &[("-1", CodeClass::Invalid), ("-2", CodeClass::Invalid)];
 
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
@@ -123,20 +124,7 @@ impl Juzibot {
                 request
             })
             .await?;
-        let envelope = self.opener.open(&reply)?;
-        let failed = self.failed(&envelope)?;
-        Ok(WriteReply { refusal: envelope.refusal, failed })
-    }
-
-    fn failed(&self, envelope: &Envelope<'_>) -> Result<Vec<FailedEntry>, UpstreamError> {
-        let entries: Vec<wire::FailedItem> = envelope.fail_list().map_err(|fault| self.opener.unreadable(fault))?;
-        let reply = |entry: &wire::FailedItem| -> Option<UpstreamReply> {
-            self.opener.reply(entry.code.as_ref(), entry.message.as_deref())
-        };
-        Ok(entries
-            .into_iter()
-            .map(|entry| FailedEntry { reply: reply(&entry), staff_id: entry.user_id, union_id: entry.union_id })
-            .collect())
+        decode::written(&self.opener, &reply)
     }
 }
 
@@ -160,33 +148,8 @@ impl ListCustomers for Juzibot {
         let mut query = vec![("current", page.as_str()), ("pageSize", size.as_str())];
         query.extend(request.staff_id.as_deref().map(|staff_id| ("userId", staff_id)));
         let reply = self.get(&self.list, &query, deadline).await?;
-        let envelope = self.opener.open(&reply)?.success()?;
-        let unreadable = |fault| self.opener.unreadable(fault);
-        let rows: Vec<wire::Customer> = envelope.objects().map_err(unreadable)?;
-        let mut raw: Vec<Option<serde_json::Value>> =
-            if request.raw { envelope.data().map_err(unreadable)?.unwrap_or_default() } else { Vec::new() };
-        raw.resize(rows.len(), None);
-        let total = envelope.total().map_err(unreadable)?;
-        let next = next_page(current, u64::from(request.page_size), rows.len() as u64, total);
-        let convert = |(row, raw)| convert::customer(&self.opener.name, row, raw);
-        // An empty page ends a walk whatever the total promises; that it promised more is not kept back.
-        let seen_before = current.saturating_sub(1).saturating_mul(u64::from(request.page_size));
-        let ended_early = rows.is_empty() && total.is_some_and(|total| total > seen_before);
-        let rows = rows.into_iter().zip(raw).map(convert).collect();
-        Ok(ListPage { rows, next: next.map(Position::Page), total, ended_early })
+        decode::list(&self.opener, &reply, current, request.page_size, request.raw)
     }
-}
-
-/// The page after `current`, if there is one. The total decides, but never against what was seen: a full page that it
-/// does not account for is followed, and an empty one ends the walk whatever it promises.
-fn next_page(current: u64, size: u64, rows: u64, total: Option<u64>) -> Option<u64> {
-    let seen_before = current.saturating_sub(1).saturating_mul(size);
-    let more = match total {
-        _ if rows == 0 => false,
-        Some(total) if total >= seen_before + rows => total > seen_before + size.max(rows),
-        Some(_) | None => rows >= size,
-    };
-    more.then(|| current + 1)
 }
 
 #[async_trait]
@@ -201,22 +164,8 @@ impl GetCustomer for Juzibot {
             CustomerId::UnionId(id) => ("unionId", id.as_str()),
         };
         let reply = self.get(&self.detail, &[id], deadline).await?;
-        let envelope = match self.opener.open(&reply)?.success() {
-            Err(error) if error.says_not_found() => return Ok(None),
-            other => other?,
-        };
-        if envelope.raw_data().is_none_or(|data| is_empty_object(data.get())) {
-            return Ok(None);
-        }
-        let unreadable = |fault| self.opener.unreadable(fault);
-        let customer: wire::Customer = envelope.object().map_err(unreadable)?.unwrap_or_default();
-        let raw = if request.raw { envelope.data().map_err(unreadable)? } else { None };
-        Ok(Some(convert::customer(&self.opener.name, customer, raw)))
+        decode::detail(&self.opener, &reply, request.raw)
     }
-}
-
-fn is_empty_object(json: &str) -> bool {
-    json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
 #[async_trait]
@@ -266,22 +215,5 @@ impl AddFollowUps for Juzibot {
             })
             .collect();
         self.post(&self.add_follow, &wire::AddFollow { follow_list }, deadline).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next_page;
-
-    #[test]
-    fn the_total_ends_a_walk_but_never_against_what_was_seen() {
-        assert_eq!(next_page(1, 100, 100, Some(250)), Some(2));
-        assert_eq!(next_page(2, 100, 100, Some(200)), None, "exactly all");
-        assert_eq!(next_page(3, 100, 50, Some(250)), None);
-        assert_eq!(next_page(1, 100, 40, Some(250)), Some(2), "a short page that is not the last");
-        assert_eq!(next_page(1, 100, 100, Some(7)), Some(2), "a total that is too small for the page itself");
-        assert_eq!(next_page(1, 100, 100, None), Some(2));
-        assert_eq!(next_page(1, 100, 99, None), None);
-        assert_eq!(next_page(9, 100, 0, Some(5000)), None, "an empty page ends the walk");
     }
 }

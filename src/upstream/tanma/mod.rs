@@ -2,6 +2,7 @@
 
 mod config;
 mod convert;
+pub(super) mod decode;
 mod sign;
 mod wire;
 
@@ -14,13 +15,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use url::Url;
 
 use crate::model::{Operation, OperationOffer, Paging, SourcedCustomer};
 
-use super::envelope::{Envelope, Fault, Opener};
+use super::envelope::Opener;
 use super::http::{Client, Effect, Reply};
 use super::{
     ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, ListCustomers, ListPage,
@@ -31,14 +30,11 @@ pub use config::{Config, Raw};
 
 /// The codes seen in a public client: 1002 signature, 1003 time too far from the server's, 40417 parameters. The
 /// vendor's own table is not known.
-const CODES: &[(&str, CodeClass)] =
+pub(super) const CODES: &[(&str, CodeClass)] =
     &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
 
 /// The code by which our timestamp is refused.
-const CLOCK_CODES: &[&str] = &["1003"];
-
-/// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL.
-const MAX_CURSOR_BYTES: usize = 1_024;
+pub(super) const CLOCK_CODES: &[&str] = &["1003"];
 
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
@@ -115,14 +111,6 @@ impl Tanma {
             })
             .await
     }
-
-    fn unreadable(&self, fault: Fault) -> UpstreamError {
-        self.opener.unreadable(fault)
-    }
-
-    fn data<T: DeserializeOwned>(&self, envelope: &Envelope<'_>) -> Result<Option<T>, UpstreamError> {
-        envelope.data().map_err(|fault| self.unreadable(fault))
-    }
 }
 
 /// A secret as a header that is never printed; `None` where its characters do not allow it.
@@ -154,37 +142,7 @@ impl ListCustomers for Tanma {
             kind: self.config.list_type,
         };
         let reply = self.call(&self.list, &query, deadline).await?;
-        let envelope = self.opener.open(&reply)?.success()?;
-        let page: wire::List = envelope
-            .object()
-            .map_err(|fault| self.unreadable(fault))?
-            .ok_or_else(|| self.unreadable(Fault::at("data", "missing")))?;
-        let next = match page.next_cursor {
-            Some(next) if next.len() > MAX_CURSOR_BYTES => {
-                return Err(self.unreadable(Fault::at("data.nextCursor", "too long")));
-            }
-            Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),
-            // How the last page is marked is not documented: no cursor, or nothing more under the same one.
-            Some(_) if !page.list.is_empty() => {
-                return Err(self.unreadable(Fault::at("data.nextCursor", "does not advance")));
-            }
-            _ => None,
-        };
-        let mut raw: Vec<Option<Value>> = Vec::new();
-        if request.raw {
-            let mut data: Value = self.data(&envelope)?.unwrap_or_default();
-            if let Value::Array(rows) = data["list"].take() {
-                raw.extend(rows.into_iter().map(Some));
-            }
-        }
-        raw.resize(page.list.len(), None);
-        let convert = |(row, raw)| convert::list_row(&self.opener.name, row, raw);
-        Ok(ListPage {
-            rows: page.list.into_iter().zip(raw).map(convert).collect(),
-            next,
-            total: None,
-            ended_early: false,
-        })
+        decode::list(&self.opener, &reply, cursor, request.raw)
     }
 }
 
@@ -199,12 +157,6 @@ impl GetCustomer for Tanma {
         let staff_id = request.staff_id.as_deref().filter(|_| self.config.detail_requires_staff_id);
         let query = wire::DetailQuery { external_user_id: request.id.as_str(), qw_user_id: staff_id };
         let reply = self.call(&self.detail, &query, deadline).await?;
-        let envelope = match self.opener.open(&reply)?.success() {
-            Err(error) if error.says_not_found() => return Ok(None),
-            other => other?,
-        };
-        let rows: Vec<wire::DetailRow> = envelope.objects().map_err(|fault| self.unreadable(fault))?;
-        let raw = if request.raw { self.data(&envelope)? } else { None };
-        Ok(convert::detail(&self.opener.name, rows, raw))
+        decode::detail(&self.opener, &reply, request.raw)
     }
 }

@@ -148,18 +148,56 @@ async fn keys_that_are_there_twice_are_told_by_their_place() {
     gateway.stop().await;
 }
 
+/// An object with these members before an empty list of items.
+fn members(members: impl Iterator<Item = String>) -> String {
+    format!("{{{}\"items\": []}}", members.map(|name| format!("\"{name}\": 1, ")).collect::<String>())
+}
+
 #[tokio::test]
-async fn keys_that_are_there_a_million_times_do_not_make_an_answer_of_a_million_faults() {
+async fn of_many_keys_that_are_unknown_or_repeated_no_more_are_told_than_an_answer_should_hold() {
     let gateway = gateway().await;
-    let unknown = (0..200_000).map(|n| format!("\"k{n}\": 1, ")).collect::<Vec<_>>().concat();
-    for (filler, least) in [("\"a\": 1, ".repeat(1_000_000), 1_000), (unknown, 10_000)] {
-        let text = format!("{{{filler}\"items\": []}}");
+    let repeated = |times| members(std::iter::repeat_n("a".to_owned(), times));
+    let unknown = |keys| members((0..keys).map(|n| format!("k{n}")));
+    for (text, expected) in [
+        (repeated(900), 900),
+        // One of them is unknown, and a thousand are told again.
+        (repeated(19_000), 1_001),
+        (unknown(9_000), 9_001),
+        (unknown(19_000), 10_000),
+    ] {
         let reply = post_text(&gateway, "/v1/remarks", &text).await;
         let told = reply.problem(422, "validation_failed")["errors"].as_array().unwrap().len();
-        assert!((least..=10_000).contains(&told), "{told}");
-        assert!(reply.body.len() < text.len(), "{} of {}", reply.body.len(), text.len());
+        assert!((expected - 1..=expected + 1).contains(&told), "{told} for {expected}");
+    }
+    // So many are not read to their end.
+    for text in [repeated(20_000), repeated(1_000_000), unknown(200_000)] {
+        let reply = post_text(&gateway, "/v1/remarks", &text).await;
+        let problem = reply.problem(413, "payload_too_large");
+        assert_eq!(problem["detail"], "the body holds more than 20000 values");
+        assert_eq!(problem["errors"], json!([]));
     }
     nothing_was_sent(&gateway);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_largest_batch_is_read_whole_and_so_are_all_of_its_faults() {
+    let gateway = gateway().await;
+    let items = |item: &dyn Fn(usize) -> Value| json!({"items": (0..1_000).map(item).collect::<Vec<_>>()});
+    let (id, long) = ("i".repeat(128), "字".repeat(150));
+    let remark =
+        |n: usize| json!({"staff_id": id, "union_id": format!("o{n}"), "remark": "字".repeat(20), "description": long});
+    let note = |n: usize| json!({"staff_id": id, "union_id": format!("o{n}"), "content": "字".repeat(2_000), "occurred_at": "2026-11-22T13:00:00+08:00"});
+    for (path, body) in [("/v1/remarks", items(&remark)), ("/v1/follow-ups", items(&note))] {
+        let answer = gateway.post(path, &body).await.ok();
+        // The source knows none of them.
+        assert_eq!(answer["data"]["summary"]["failed"], 1_000, "{path}");
+    }
+    // Each of its fields is wrong, and there are others as well.
+    let wrong =
+        |_| json!({"staff_id": 1, "union_id": [2], "remark": {"a": 3}, "description": null, "x": 5, "y": [6, 7]});
+    let reply = gateway.post("/v1/remarks", &items(&wrong)).await;
+    assert_eq!(faults(&reply).len(), 6_000);
     gateway.stop().await;
 }
 

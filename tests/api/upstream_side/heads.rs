@@ -51,11 +51,13 @@ async fn a_head_that_cannot_be_read_is_a_bad_payload() {
 
 #[tokio::test]
 async fn a_source_that_promises_an_answer_for_ever_has_its_time_and_no_more() {
-    let begin = Vec::new();
-    let source = RawSource::that(Behaviour::Forever { begin, again: "HTTP/1.1 100 Continue\r\n\r\n".into() }).await;
-    for vendor in VENDORS {
-        let gateway = vendor.gateway(&source.url, &format!("{ALONE}\ntimeout = \"300ms\""), "").await;
-        gateway.get(vendor.list_path()).await.problem(504, "source_timeout");
-        gateway.stop().await;
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (begin, again) in [("", "HTTP/1.1 100 Continue\r\n\r\n"), (chunked, "00000000")] {
+        let source = RawSource::that(Behaviour::Forever { begin: begin.into(), again: again.into() }).await;
+        for vendor in VENDORS {
+            let gateway = vendor.gateway(&source.url, &format!("{ALONE}\ntimeout = \"300ms\""), "").await;
+            gateway.get(vendor.list_path()).await.problem(504, "source_timeout");
+            gateway.stop().await;
+        }
     }
 }

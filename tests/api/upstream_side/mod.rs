@@ -5,6 +5,7 @@ mod elsewhere;
 mod heads;
 mod payloads;
 mod sizes;
+mod targets;
 mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -73,15 +73,52 @@ async fn of_a_bomb_no_more_is_taken_than_fits() {
 
 #[tokio::test]
 async fn an_answer_without_an_end_is_not_read_to_its_end() {
-    let source = RawSource::that(Behaviour::Forever {
-        begin: "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".into(),
-        again: vec![b' '; 1 << 16],
-    })
-    .await;
-    for vendor in VENDORS {
-        let gateway = vendor.gateway(&source.url, ALONE, "").await;
-        too_large(&gateway.get(vendor.list_path()).await);
-        gateway.stop().await;
+    let blanks = vec![b' '; 1 << 16];
+    let chunk = [b"10000\r\n", &blanks[..], b"\r\n"].concat();
+    for (head, again) in
+        [("", blanks), ("Transfer-Encoding: chunked\r\n", chunk), ("Content-Length: 1099511627776\r\n", Vec::new())]
+    {
+        let begin = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n").into_bytes();
+        let source = match again.len() {
+            // Its length alone tells: nothing is waited for.
+            0 => RawSource::deciding(move |_| Behaviour::Answer(begin.clone())).await,
+            _ => RawSource::that(Behaviour::Forever { begin, again }).await,
+        };
+        for vendor in VENDORS {
+            let gateway = vendor.gateway(&source.url, &format!("{ALONE}\nmax_response = \"1MiB\""), "").await;
+            too_large(&gateway.get(vendor.list_path()).await);
+            too_large(&gateway.get(vendor.detail_path()).await);
+            gateway.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_without_an_end_or_a_size_is_a_bad_payload() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let table = [
+        (
+            "an extension without an end",
+            Behaviour::Forever { begin: format!("{head}2;").into(), again: vec![b'a'; 4096] },
+        ),
+        (
+            "trailers without an end",
+            Behaviour::Forever { begin: format!("{head}2\r\n{{}}\r\n0\r\n").into(), again: "X-T: a\r\n".into() },
+        ),
+        ("a size that is none", Behaviour::Answer(format!("{head}zz\r\n{{}}\r\n0\r\n\r\n").into())),
+        ("a size beyond all numbers", Behaviour::Answer(format!("{head}ffffffffffffffffff\r\n{{}}").into())),
+        ("a chunk that is shorter", Behaviour::Answer(format!("{head}ff\r\n{{}}").into())),
+    ];
+    for (what, behaviour) in table {
+        let source = RawSource::that(behaviour).await;
+        for vendor in VENDORS {
+            let gateway = vendor.gateway(&source.url, ALONE, "").await;
+            let reply = gateway.get(vendor.list_path()).await;
+            assert_eq!(reply.status, 502, "{what}: {}", reply.body);
+            reply.problem(502, "source_bad_payload");
+            check_discretion(what, &reply.body);
+            gateway.stop().await;
+        }
     }
 }
 
@@ -127,8 +164,8 @@ fn too_many(reply: &Reply, place: &str) {
 }
 
 #[tokio::test]
-async fn a_million_rows_are_not_taken_though_they_are_small_enough() {
-    let rows = times("{}", 1_000_000);
+async fn more_rows_than_any_page_has_are_not_taken_though_they_are_small_enough() {
+    let rows = times("{}", 10_001);
     let stage = Bytes::of(Vendor::Juzibot, "").await;
     stage.are(envelope(&format!("\"data\": {rows}"))).await;
     too_many(&stage.list().await, "data");
@@ -152,6 +189,46 @@ async fn a_million_rows_are_not_taken_though_they_are_small_enough() {
     too_many(&stage.raw_list().await, "data.list");
     stage.are(envelope(&format!("\"data\": {{\"list\": [{{\"fields\": {rows}}}]}}"))).await;
     too_many(&stage.list().await, "data.list[0].fields");
+    stage.gateway.stop().await;
+}
+
+/// Rows like a vendor's, each with so many relations of so many tags.
+fn full_rows(rows: usize, relations: usize, tags: usize) -> Value {
+    let tag =
+        |n: usize| json!({"groupName": "group", "tagName": format!("tag {n}"), "type": "1", "tagId": format!("et{n}")});
+    let tags: Vec<Value> = (0..tags).map(tag).collect();
+    let relation = |n: usize| {
+        json!({"userId": format!("staff-{n}"), "name": "n", "avatar": null, "remark": "r", "createTimestamp": 1_604_048_292_000_u64,
+               "state": null, "remarkMobiles": [], "tags": tags})
+    };
+    let relations: Vec<Value> = (0..relations).map(relation).collect();
+    let row = |n: usize| {
+        json!({"externalUserId": format!("wm-{n}"), "unionId": "o", "name": "n", "avatar": null, "gender": 1, "type": 1,
+               "followUser": relations})
+    };
+    (0..rows).map(row).collect()
+}
+
+#[tokio::test]
+async fn the_largest_page_is_read_whole_and_one_of_a_million_values_is_not() {
+    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    // Of the most rows that are asked for, each with more than anybody has.
+    stage.are(Vendor::Juzibot.ok(full_rows(1_000, 10, 5)).to_string()).await;
+    let page = stage.gateway.get("/v1/customers?source=juzibot&limit=1000").await.ok();
+    assert_eq!(page["data"].as_array().unwrap().len(), 1_000);
+    // No list is too long, and all of it is small enough.
+    let relations = times("{}", 10_000);
+    let rows = times(&format!("{{\"followUser\": {relations}}}"), 100);
+    for body in [
+        envelope(&format!("\"data\": {rows}")),
+        envelope(&format!("\"data\": [], \"unknown\": {}", times("{\"a\": 1}", 500_000))),
+    ] {
+        stage.are(body).await;
+        for reply in [stage.list().await, stage.raw_list().await, stage.detail().await] {
+            let problem = reply.problem(502, "source_bad_payload");
+            assert!(problem["detail"].as_str().unwrap().ends_with("too many values"), "{problem}");
+        }
+    }
     stage.gateway.stop().await;
 }
 

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| scrm_gateway::fuzzing::value_as_text(data));
