@@ -97,7 +97,12 @@ impl Opener {
     fn refused(&self, reply: &Reply, code: &str, message: &str) -> UpstreamError {
         let upstream = UpstreamReply { code: self.redactor.clean(code), message: self.redactor.clean(message) };
         let class = match self.codes.class(code) {
-            CodeClass::Rejected if !reply.is_success() => CodeClass::of_status(reply.status.as_u16()),
+            // Its words about itself are believed whatever the status; any other code under a 5xx is that of a source in trouble,
+            // which must not be taken for an answer about the customer.
+            class @ (CodeClass::Credentials | CodeClass::RateLimited) => class,
+            class if reply.status.is_server_error() || (class == CodeClass::Rejected && !reply.is_success()) => {
+                CodeClass::of_status(reply.status.as_u16())
+            }
             class => class,
         };
         let clock = self.clock_codes.contains(&code).then_some(ClockRefused { ahead: reply.clock_ahead });

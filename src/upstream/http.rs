@@ -155,7 +155,7 @@ impl Client {
         if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {
             request.headers_mut().insert(TRACEPARENT, value);
         }
-        let mut response = self.http.execute(request).await.map_err(|error| self.transport(error))?;
+        let mut response = self.http.execute(request).await.map_err(|error| self.transport(error, progress.phase()))?;
         progress.reached(Phase::Body);
         let status = response.status();
         let retry_after = retry_after(response.headers());
@@ -172,10 +172,7 @@ impl Client {
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) if error.is_timeout() => {
-                    let failure = Failure::TimedOut { sent: true, phase: Phase::Body };
-                    return Err(self.error(failure).caused_by(error.without_url()));
-                }
+                Err(error) if error.is_timeout() => return Err(self.transport(error, Phase::Body)),
                 Err(error) => {
                     let failure = Failure::BadPayload("cut short".to_owned());
                     return Err(self.error(failure).caused_by(error.without_url()));
@@ -190,11 +187,12 @@ impl Client {
     }
 
     /// The one place where a client error becomes ours: its URL, which holds the token, is taken off.
-    fn transport(&self, error: reqwest::Error) -> UpstreamError {
+    fn transport(&self, error: reqwest::Error, phase: Phase) -> UpstreamError {
         let failure = match (error.is_connect(), error.is_timeout()) {
             (true, true) => Failure::TimedOut { sent: false, phase: Phase::Connect },
             (true, false) => Failure::Unreachable,
-            (false, true) => Failure::TimedOut { sent: true, phase: Phase::Answer },
+            // `read_timeout` runs while a connection is made, too.
+            (false, true) => Failure::TimedOut { sent: phase != Phase::Connect, phase },
             (false, false) if is_unreadable(&error) => {
                 Failure::BadPayload("its head is not HTTP or too large".to_owned())
             }

@@ -189,7 +189,7 @@ impl Source {
             }
         }
         let credentials = Credentials::new(secret.clone());
-        let guard = Guard::new(config.name.clone(), settings.max_in_flight, &settings.resilience, credentials);
+        let guard = Guard::new(config.name.clone(), settings, credentials);
         let guard = Arc::new(guard);
         Self {
             name: config.name.clone(),

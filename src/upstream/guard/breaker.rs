@@ -65,11 +65,12 @@ impl Breaker {
         Arc::new(Self { config, inner: Mutex::new(inner) })
     }
 
-    /// Lets a call pass.
+    /// Lets a call pass. One that is given up when it has waited for as long as `hangs_after` counts as failed: else callers that
+    /// wait for less than the source's own time would hide for ever that it hangs.
     ///
     /// # Errors
     /// The breaker is open: how long until a call may try.
-    pub fn pass(self: &Arc<Self>) -> Result<Pass, Duration> {
+    pub fn pass(self: &Arc<Self>, hangs_after: Duration) -> Result<Pass, Duration> {
         let mut inner = self.lock();
         let now = Instant::now();
         self.refusal(&inner.state, now)?;
@@ -80,7 +81,7 @@ impl Breaker {
                 Some(now)
             }
         };
-        Ok(Pass { breaker: self.clone(), closings: inner.closings, probe, settled: false })
+        Ok(Pass { breaker: self.clone(), closings: inner.closings, began: now, hangs_after, probe, settled: false })
     }
 
     /// Whether a call might pass, without letting one.
@@ -151,10 +152,12 @@ impl Breaker {
 /// What is asked of a caller to wait while another call tries.
 const LONGEST_WAIT_FOR_A_PROBE: Duration = Duration::from_secs(1);
 
-/// A call that was let pass. Dropped without an outcome it counts for nothing.
+/// A call that was let pass. Dropped early and without an outcome it counts for nothing.
 pub struct Pass {
     breaker: Arc<Breaker>,
     closings: u64,
+    began: Instant,
+    hangs_after: Duration,
     /// When it began, where it is one that tries.
     probe: Option<Instant>,
     settled: bool,
@@ -170,8 +173,12 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if self.probe.is_some()
-            && !self.settled
+        if self.settled {
+            return;
+        }
+        if self.began.elapsed() >= self.hangs_after {
+            self.breaker.settle(self, true);
+        } else if self.probe.is_some()
             && let State::HalfOpen { since } = &mut self.breaker.lock().state
             && *since == self.probe
         {
@@ -215,6 +222,8 @@ impl Window {
 mod tests {
     use super::*;
 
+    const HANGS: Duration = Duration::from_secs(60);
+
     fn breaker() -> Arc<Breaker> {
         Breaker::new(BreakerConfig {
             window: Duration::from_secs(10),
@@ -225,7 +234,7 @@ mod tests {
     }
 
     fn call(breaker: &Arc<Breaker>, failed: bool) {
-        breaker.pass().unwrap_or_else(|_| panic!("open")).settle(failed);
+        breaker.pass(HANGS).unwrap_or_else(|_| panic!("open")).settle(failed);
     }
 
     async fn wait(seconds: u64) {
@@ -241,7 +250,7 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Closed);
         call(&breaker, true);
         assert_eq!(breaker.state(), BreakerState::Open);
-        assert_eq!(breaker.pass().err(), Some(Duration::from_secs(5)));
+        assert_eq!(breaker.pass(HANGS).err(), Some(Duration::from_secs(5)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,8 +275,8 @@ mod tests {
         }
         wait(5).await;
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
-        assert!(breaker.pass().is_err(), "one at a time");
+        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
+        assert!(breaker.pass(HANGS).is_err(), "one at a time");
         probe.settle(true);
         assert_eq!(breaker.state(), BreakerState::Open);
         wait(5).await;
@@ -282,15 +291,15 @@ mod tests {
             call(&breaker, true);
         }
         wait(5).await;
-        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         wait(3).await;
         probe.settle(true);
-        assert_eq!(breaker.pass().err(), Some(Duration::from_secs(2)));
+        assert_eq!(breaker.pass(HANGS).err(), Some(Duration::from_secs(2)));
         wait(2).await;
-        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         wait(5).await;
         probe.settle(true);
-        assert!(breaker.pass().is_ok(), "at once: one at a time is load enough");
+        assert!(breaker.pass(HANGS).is_ok(), "at once: one at a time is load enough");
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,19 +324,35 @@ mod tests {
             call(&breaker, true);
         }
         wait(5).await;
-        drop(breaker.pass());
-        assert!(breaker.pass().is_ok());
+        drop(breaker.pass(HANGS));
+        assert!(breaker.pass(HANGS).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_given_up_when_they_have_waited_for_long_open_it_and_others_count_for_nothing() {
+        let breaker = breaker();
+        let hangs = Duration::from_secs(2);
+        for _ in 0..4 {
+            let pass = breaker.pass(hangs);
+            wait(1).await;
+            drop(pass);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let passes: Vec<_> = (0..4).map(|_| breaker.pass(hangs)).collect();
+        wait(2).await;
+        drop(passes);
+        assert_eq!(breaker.state(), BreakerState::Open);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_failure_does_not_reopen_what_a_probe_is_deciding() {
         let breaker = breaker();
-        let early = breaker.pass().unwrap_or_else(|_| panic!("closed"));
+        let early = breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"));
         for _ in 0..4 {
             call(&breaker, true);
         }
         wait(5).await;
-        let probe = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         early.settle(true);
         probe.settle(false);
         assert_eq!(breaker.state(), BreakerState::Closed);
@@ -336,7 +361,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn late_failures_of_before_do_not_open_it_again_once_it_has_closed() {
         let breaker = breaker();
-        let early: Vec<Pass> = (0..4).map(|_| breaker.pass().unwrap_or_else(|_| panic!("closed"))).collect();
+        let early: Vec<Pass> = (0..4).map(|_| breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"))).collect();
         for _ in 0..4 {
             call(&breaker, true);
         }
@@ -355,14 +380,14 @@ mod tests {
             call(&breaker, true);
         }
         wait(5).await;
-        let hanging = breaker.pass().unwrap_or_else(|_| panic!("no probe"));
+        let hanging = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         wait(4).await;
-        assert!(breaker.pass().is_err());
+        assert!(breaker.pass(HANGS).is_err());
         wait(1).await;
-        let next = breaker.pass().unwrap_or_else(|_| panic!("no second probe"));
-        assert!(breaker.pass().is_err(), "one at a time");
+        let next = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no second probe"));
+        assert!(breaker.pass(HANGS).is_err(), "one at a time");
         hanging.settle(true);
-        assert!(breaker.pass().is_err(), "the second is still at it");
+        assert!(breaker.pass(HANGS).is_err(), "the second is still at it");
         next.settle(false);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }

@@ -20,7 +20,7 @@ use crate::model::{BreakerState, HealthState, LastError, Operation, SourceHealth
 use crate::telemetry;
 
 use super::http::Effect;
-use super::{Deadline, Failure, Phase, Progress, UpstreamError, WriteReply};
+use super::{Deadline, Failure, Phase, Progress, Settings, UpstreamError, WriteReply};
 use breaker::Breaker;
 use bulkhead::{Bulkhead, PATIENCE};
 use quota::OutboundQuota;
@@ -39,7 +39,15 @@ pub(super) struct Guard {
     /// What the source allows us, where the configuration says so.
     quota: Option<OutboundQuota>,
     credentials: Credentials,
+    /// How long a call has waited where it is taken to hang: half of its own time.
+    hangs_after: HangsAfter,
     seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HangsAfter {
+    read: Duration,
+    write: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -51,14 +59,16 @@ struct Seen {
 }
 
 impl Guard {
-    pub(super) fn new(source: SourceName, max_in_flight: usize, config: &Resilience, credentials: Credentials) -> Self {
+    pub(super) fn new(source: SourceName, settings: &Settings, credentials: Credentials) -> Self {
+        let config = &settings.resilience;
         Self {
             source,
             breaker: Breaker::new(config.breaker),
             retries: Retries::new(config.retry),
-            bulkhead: Bulkhead::new(max_in_flight),
+            bulkhead: Bulkhead::new(settings.max_in_flight),
             quota: config.quota.map(OutboundQuota::new),
             credentials,
+            hangs_after: HangsAfter { read: settings.timeout / 2, write: settings.write_timeout / 2 },
             seen: Mutex::default(),
         }
     }
@@ -152,17 +162,18 @@ impl Guard {
     ) -> Result<T, UpstreamError> {
         // Asked before the queues, so that nobody waits in them for nothing, and after, for it may have opened since.
         self.breaker.closed().map_err(|wait| self.circuit_open(wait))?;
-        let _in_line = match effect {
-            Effect::Read => Some(self.bulkhead.stand_in_line().ok_or_else(|| self.line_is_full())?),
-            // Those of a batch are few at a time, and have nobody to try them again.
-            Effect::Write => None,
-        };
-        self.wait_for_quota(deadline).await?;
+        let _in_line = self.bulkhead.stand_in_line(effect).ok_or_else(|| self.no_room())?;
         let _slot = self.wait_for_slot(effect, deadline).await?;
+        // Last of all: what it grants is used at once, or more would be sent in a moment than the source allows.
+        self.wait_for_quota(deadline).await?;
         if deadline.0 <= Instant::now() {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: Phase::Slot }));
         }
-        let pass = self.breaker.pass().map_err(|wait| self.circuit_open(wait))?;
+        let hangs_after = match effect {
+            Effect::Read => self.hangs_after.read,
+            Effect::Write => self.hangs_after.write,
+        };
+        let pass = self.breaker.pass(hangs_after).map_err(|wait| self.circuit_open(wait))?;
         let started = Instant::now();
         let result = call().await;
         let error = result.as_ref().map_or_else(Some, refusal);
@@ -183,26 +194,34 @@ impl Guard {
         quota.take(deadline).await.map_err(|wait| self.quota_spent(wait))
     }
 
-    /// A read waits a moment, a write until its deadline.
-    async fn wait_for_slot(&self, effect: Effect, deadline: Deadline) -> Result<SemaphorePermit<'_>, UpstreamError> {
-        Progress::current().reached(Phase::Slot);
+    /// A read waits a moment, or until its deadline where those before it wait for the quota; a write until its deadline.
+    async fn wait_for_slot(
+        &self,
+        effect: Effect,
+        deadline: Deadline,
+    ) -> Result<[SemaphorePermit<'_>; 2], UpstreamError> {
+        let behind_the_quota = self.quota_wait().is_some();
+        Progress::current().reached(if behind_the_quota { Phase::Quota } else { Phase::Slot });
         let until = match effect {
-            Effect::Read => deadline.0.min(Instant::now() + PATIENCE),
-            Effect::Write => deadline.0,
+            Effect::Read if !behind_the_quota => deadline.0.min(Instant::now() + PATIENCE),
+            _ => deadline.0,
         };
-        self.bulkhead.slot(until).await.ok_or_else(|| {
-            let over = deadline.0 <= Instant::now();
-            let phase = Phase::Slot;
-            self.error(if over { Failure::DeadlinePassed { sent: false, phase } } else { Failure::Busy })
+        self.bulkhead.slot(effect, until).await.ok_or_else(|| {
+            if deadline.0 > Instant::now() || self.quota_wait().is_some() {
+                return self.no_room();
+            }
+            self.error(Failure::DeadlinePassed { sent: false, phase: Phase::Slot })
         })
     }
 
-    /// Why nobody more is let into the line: they wait for the quota there, or for slots.
-    fn line_is_full(&self) -> UpstreamError {
-        match self.quota.as_ref().map(OutboundQuota::expected_wait) {
-            Some(wait) if !wait.is_zero() => self.quota_spent(wait),
-            _ => self.error(Failure::Busy),
-        }
+    /// How long one call waits for the quota, where any does.
+    fn quota_wait(&self) -> Option<Duration> {
+        self.quota.as_ref().map(OutboundQuota::expected_wait).filter(|wait| !wait.is_zero())
+    }
+
+    /// Why nobody more is let in: those before wait for the quota, or for slots.
+    fn no_room(&self) -> UpstreamError {
+        self.quota_wait().map_or_else(|| self.error(Failure::Busy), |wait| self.quota_spent(wait))
     }
 
     fn error(&self, failure: Failure) -> UpstreamError {

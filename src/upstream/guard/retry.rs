@@ -21,6 +21,8 @@ const BUDGET_WINDOW: Duration = Duration::from_secs(1);
 /// Tries beyond the share, so that calls which come alone may be tried again too. More would be felt by a source that is asked a
 /// few times a second.
 const RESERVE_A_SECOND: u32 = 1;
+/// A call is as many deposits: the crate rounds a share up to the next 1/n, which is near enough to it at a tenth of it only.
+const DEPOSITS: u8 = 10;
 /// The longest pause before the second try; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -34,7 +36,7 @@ pub(super) struct Retries {
 impl Retries {
     pub(super) fn new(config: RetryConfig) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a percentage is a small number")]
-        let share = config.budget_percent as f32 / 100.0;
+        let share = config.budget_percent as f32 / 100.0 / f32::from(DEPOSITS);
         let budget = TpsBudget::new(BUDGET_WINDOW, RESERVE_A_SECOND, share);
         Self { attempts: config.attempts, budget: (config.budget_percent > 0).then_some(budget) }
     }
@@ -42,7 +44,7 @@ impl Retries {
     /// Counts a call that the budget is a share of.
     pub(super) fn deposit(&self) {
         if let Some(budget) = &self.budget {
-            budget.deposit();
+            (0..DEPOSITS).for_each(|_| budget.deposit());
         }
     }
 
@@ -85,12 +87,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_budget_bounds_what_is_tried_again() {
-        let retries = Retries::new(RetryConfig { attempts: 2, budget_percent: 20 });
-        let mut again = 0;
-        for _ in 0..1_000 {
-            retries.deposit();
-            again += u32::from(retries.pause(1, None, later(10)).is_some());
+        for budget_percent in [1, 10, 20, 34, 51, 60, 90, 100] {
+            let retries = Retries::new(RetryConfig { attempts: 2, budget_percent });
+            let mut again = 0;
+            for _ in 0..1_000 {
+                retries.deposit();
+                again += u32::from(retries.pause(1, None, later(10)).is_some());
+            }
+            let share = budget_percent * 10;
+            assert!((share..=share + share / 10 + RESERVE_A_SECOND).contains(&again), "{again} of 1000 at {share}");
         }
-        assert!((150..=220).contains(&again), "{again} of 1000");
     }
 }
