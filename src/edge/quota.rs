@@ -10,7 +10,7 @@ use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 
 use crate::error::ceil_seconds;
 use crate::model::{Caller, Problem, ProblemCode};
-use crate::service::{QuotaHandle, RequestContext};
+use crate::service::{QuotaHandle, RequestContext, Told};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
@@ -26,7 +26,14 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
     let (caller, deadline, request_id) = (caller.clone(), *deadline, request_id.clone());
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
-            request.extensions_mut().insert(RequestContext { caller, deadline, quota: quota.clone(), request_id });
+            let told = Told::default();
+            request.extensions_mut().insert(RequestContext {
+                caller,
+                deadline,
+                quota: quota.clone(),
+                request_id,
+                told,
+            });
             let response = next.run(request).await;
             with_headers(response, &quota.last())
         }

@@ -6,6 +6,7 @@
 mod about;
 mod accounting;
 mod answered_headers;
+mod audit;
 mod auth;
 mod bad_input;
 mod batches;
