@@ -23,6 +23,7 @@ mod headers;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod idempotency;
+mod isolation;
 mod juzibot;
 mod limits;
 mod lists;
