@@ -11,6 +11,7 @@ mod auth;
 mod bad_input;
 mod batches;
 mod cache;
+mod canary;
 mod cli;
 mod client_address;
 mod customers;
