@@ -2,6 +2,7 @@
 
 mod reads;
 mod refusals;
+mod stopping;
 mod writes;
 
 use reqwest::Method;
