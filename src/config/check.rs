@@ -86,8 +86,10 @@ impl Checker<'_> {
             }
         }
         let public_url = raw.public_url.as_deref().map(|text| {
-            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
-                self.fault("server.public_url", "expected an absolute URL, such as \"https://gateway.example/scrm\"")
+            let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !upstream::has_credentials(url);
+            Url::parse(text).ok().filter(sound).ok_or_else(|| {
+                let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
+                self.fault("server.public_url", expected)
             })
         });
         Ok(Server {

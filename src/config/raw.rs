@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::{SourceConfig, hidden, list, word};
+use crate::upstream::{SourceConfig, has_credentials, hidden, list, word};
 
 /// The shortest secret of an HMAC signature: as long as SHA-256's output (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
@@ -309,7 +309,7 @@ fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ve
 #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
 fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     match url.as_ref().and_then(|url| url::Url::parse(url.expose_secret()).ok()) {
-        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+        Some(url) if has_credentials(&url) => {
             serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),
