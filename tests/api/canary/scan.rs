@@ -3,7 +3,7 @@
 use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// Bytes of a piece: what is cut in two, or short, still has one.
 const PIECE: usize = 12;
@@ -49,7 +49,10 @@ impl Scanner {
 
     /// The first canary in a text: its name, its spelling and the pattern that was met.
     pub fn find(&self, text: impl AsRef<[u8]>) -> Option<String> {
-        let found = self.automaton.find(text.as_ref())?;
+        let text = text.as_ref();
+        // Which of its bytes a URL encodes is up to its writer.
+        let decoded = percent_decode(text).collect::<Vec<u8>>();
+        let found = [text, &decoded].into_iter().find_map(|text| self.automaton.find(text))?;
         let (name, spelling) = &self.meanings[found.pattern()];
         Some(format!("{name}, {spelling}: {}", self.patterns[found.pattern()]))
     }
@@ -77,8 +80,6 @@ fn spellings(piece: &str) -> Vec<(&'static str, String)> {
     let each = |spell: fn(&u8) -> String| bytes.iter().map(spell).collect::<String>();
     let mut all = vec![
         ("as it is", piece.to_owned()),
-        ("percent-encoded", utf8_percent_encode(piece, NON_ALPHANUMERIC).to_string()),
-        ("percent-encoded throughout", each(|byte| format!("%{byte:02x}"))),
         ("in hex", each(|byte| format!("{byte:02x}"))),
         ("in a byte string", each(|byte| format!("\\x{byte:02x}"))),
         ("as JSON escapes", piece.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()),
@@ -107,8 +108,9 @@ const SECRET: &str = "tOk/3n+of-a=Source_7%";
 #[test]
 fn every_spelling_of_a_canary_is_found_wherever_it_stands() {
     let scanner = Scanner::new(&[Canary::new("secret", SECRET), Canary::new("name", "欧阳子涵")]);
-    let url = url::Url::parse_with_params("https://hub.example/x", [("token", SECRET), ("name", "欧阳子涵")]).unwrap();
     for text in [SECRET, "欧阳子涵"] {
+        let url = url::Url::parse_with_params("https://hub.example/x", [("token", text)]).unwrap();
+        let path = utf8_percent_encode(text, NON_ALPHANUMERIC);
         let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
         for (spelling, told) in [
             ("plain", text.to_owned()),
@@ -121,6 +123,7 @@ fn every_spelling_of_a_canary_is_found_wherever_it_stands() {
             ("hex", text.bytes().map(|byte| format!("{byte:02X}")).collect()),
             ("percent", text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
             ("query", url.query().unwrap().to_owned()),
+            ("path", path.to_string()),
             ("base64", STANDARD_NO_PAD.encode(format!("user:{text}"))),
             ("base64", URL_SAFE_NO_PAD.encode(format!("{{\"k\":\"{text}\"}}"))),
             ("base64", base64::engine::general_purpose::STANDARD.encode(format!("12{text}345"))),
