@@ -37,6 +37,7 @@ pub struct Raw {
     pub cors: Cors,
     /// Their names: the sections hold secrets, and are read by the sources themselves.
     #[serde(skip_serializing)]
+    #[expect(clippy::zero_sized_map_values, reason = "a map is the form that is read; of a set serde reads lists")]
     pub sources: BTreeMap<String, IgnoredAny>,
 }
 

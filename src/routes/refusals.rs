@@ -28,10 +28,9 @@ fn operation(request: &Request) -> Option<Operation> {
         "/v1/remarks" if request.method() == Method::POST => Some(Operation::SetRemarks),
         "/v1/follow-ups" if request.method() == Method::POST => Some(Operation::AddFollowUps),
         "/v1/customers" if says("include", "raw") => Some(Operation::ListCustomers),
-        "/v1/customers/{id}" if says("include", "raw") => Some(match says("id_type", "union_id") {
-            true => Operation::GetByUnionId,
-            false => Operation::GetByExternalUserId,
-        }),
+        "/v1/customers/{id}" if says("include", "raw") => {
+            Some(if says("id_type", "union_id") { Operation::GetByUnionId } else { Operation::GetByExternalUserId })
+        }
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// As `printf %s ID | sha256sum` has it, cut.
 fn hashed(id: &str) -> String {
-    Sha256::digest(id)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(id)[..16])
 }
 
 /// Somebody both sources know.

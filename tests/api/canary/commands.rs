@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use super::Scanner;
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, PROXY_PASSWORD, TOKEN};
 use super::service::full_configuration;
-use crate::cli::{Running, command, run, stderr, stdout};
+use crate::cli::{Running, command, http, run, stderr, stdout};
 
 /// The commands that are run here.
 const COVERED: [&str; 6] = ["serve", "demo", "sandbox", "token", "openapi", "check"];
@@ -99,7 +99,7 @@ async fn the_simulated_sources_say_no_secret_of_theirs() {
     let mut errors = sandbox.child.stderr.take().unwrap();
     let control = sandbox.line(|line| line.split_once("control endpoint").map(|(_, url)| url.trim().to_owned())).await;
     for path in ["", "/faults", "/calls", "/nowhere"] {
-        if let Ok(reply) = reqwest::get(format!("{control}{path}")).await {
+        if let Ok(reply) = http().get(format!("{control}{path}")).send().await {
             scanner.check("the control endpoint", reply.text().await.unwrap());
         }
     }
@@ -122,8 +122,7 @@ async fn the_demo_tells_its_token_and_logs_none() {
     let mut errors = demo.child.stderr.take().unwrap();
     let token = demo.line(|line| line.strip_prefix("Token").map(|token| token.trim().to_owned())).await;
     let url = demo.line(|line| Some(line.split('\'').nth(3)?.to_owned())).await;
-    let reply =
-        reqwest::Client::new().get(url).header("authorization", format!("Bearer {token}")).send().await.unwrap();
+    let reply = http().get(url).header("authorization", format!("Bearer {token}")).send().await.unwrap();
     assert_eq!(reply.status(), 200);
     let customer: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
     demo.terminate().await;

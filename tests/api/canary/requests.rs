@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use jsonwebtoken::Algorithm;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -116,7 +117,7 @@ fn forged() -> Vec<String> {
 /// Requests that are refused, with what is seeded wherever a caller may have put it.
 pub async fn refusals(service: &mut Service) {
     let token = seeds::bearer().sign();
-    let name: String = NAME.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let name = utf8_percent_encode(NAME, NON_ALPHANUMERIC).to_string();
     let mut requests: Vec<Asked> =
         forged().into_iter().map(|bearer| Asked::get("/v1/me").with("authorization", bearer)).collect();
     let scoped = Token { secret: JWT_SECRET.to_owned(), ..Token::with(&json!({"scope": "customers:read"})) }.bearer();

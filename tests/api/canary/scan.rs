@@ -77,13 +77,13 @@ fn pieces(text: &str) -> Vec<String> {
 
 fn spellings(piece: &str) -> Vec<(&'static str, String)> {
     let bytes = piece.as_bytes();
-    let each = |spell: fn(&u8) -> String| bytes.iter().map(spell).collect::<String>();
+    let each = |spell: fn(&u8) -> String| joined(bytes, spell);
     let mut all = vec![
         ("as it is", piece.to_owned()),
         ("in hex", each(|byte| format!("{byte:02x}"))),
         ("in a byte string", each(|byte| format!("\\x{byte:02x}"))),
-        ("as JSON escapes", piece.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()),
-        ("as Rust escapes", piece.chars().map(|c| format!("\\u{{{:x}}}", u32::from(c))).collect()),
+        ("as JSON escapes", joined(piece.encode_utf16(), |unit| format!("\\u{unit:04x}"))),
+        ("as Rust escapes", joined(piece.chars(), |c| format!("\\u{{{:x}}}", u32::from(c)))),
         ("as JSON", serde_json::to_string(piece).unwrap().trim_matches('"').to_owned()),
         ("as a list of bytes", bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")),
         ("as a list of bytes", bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",")),
@@ -94,6 +94,10 @@ fn spellings(piece: &str) -> Vec<(&'static str, String)> {
         }
     }
     all
+}
+
+fn joined<T>(units: impl IntoIterator<Item = T>, spell: impl Fn(T) -> String) -> String {
+    units.into_iter().map(spell).collect::<Vec<_>>().concat()
 }
 
 /// What base64 makes of the bytes where so many others stand before them, without the characters that are others' as well.
@@ -111,7 +115,7 @@ fn every_spelling_of_a_canary_is_found_wherever_it_stands() {
     for text in [SECRET, "欧阳子涵"] {
         let url = url::Url::parse_with_params("https://hub.example/x", [("token", text)]).unwrap();
         let path = utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        let escaped = joined(text.encode_utf16(), |unit| format!("\\u{unit:04X}"));
         for (spelling, told) in [
             ("plain", text.to_owned()),
             ("upper case", text.to_uppercase()),
@@ -120,8 +124,8 @@ fn every_spelling_of_a_canary_is_found_wherever_it_stands() {
             ("JSON escapes", escaped),
             ("bytes", format!("{:?}", text.as_bytes())),
             ("byte string", format!("{:?}", bytes::Bytes::from(text.to_owned()))),
-            ("hex", text.bytes().map(|byte| format!("{byte:02X}")).collect()),
-            ("percent", text.bytes().map(|byte| format!("%{byte:02X}")).collect()),
+            ("hex", joined(text.bytes(), |byte| format!("{byte:02X}"))),
+            ("percent", joined(text.bytes(), |byte| format!("%{byte:02X}"))),
             ("query", url.query().unwrap().to_owned()),
             ("path", path.to_string()),
             ("base64", STANDARD_NO_PAD.encode(format!("user:{text}"))),

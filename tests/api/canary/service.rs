@@ -35,7 +35,7 @@ impl Asked {
         Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: None, brings_customers: false }
     }
 
-    pub fn post(path: impl Into<String>, body: impl ToString) -> Self {
+    pub fn post(path: impl Into<String>, body: &impl ToString) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
         Self { method: Method::POST, headers, body: Some(body.to_string()), ..Self::get(path) }
     }

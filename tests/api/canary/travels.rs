@@ -27,7 +27,7 @@ async fn customers_data_is_in_the_answers_to_callers() {
     let mut service = Service::start("json").await;
     let asked = Asked::get("/v1/customers?source=juzibot").customers();
     assert_eq!(service.ask("a list", vec![asked]).await, [200]);
-    let list = reqwest::Client::new()
+    let list = crate::cli::http()
         .get(format!("{}/v1/customers?source=juzibot", service.url))
         .header("authorization", seeds::bearer().bearer());
     let body = list.send().await.unwrap().text().await.unwrap();

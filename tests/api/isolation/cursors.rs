@@ -35,8 +35,8 @@ async fn a_cursor_to_resume_a_stream_by_is_no_use_to_others() {
     let list = "/v1/customers?source=tanma&staff_id=dowen";
     gateway.fault(Rule::new(Endpoint::TanmaList, Effect::Html { applied: false }).after(1)).await;
     let broken = ask(&gateway, &tester(), list, &[STREAM]).await;
-    let last: serde_json::Value = serde_json::from_str(broken.body.lines().last().unwrap()).unwrap();
-    let path = format!("{list}&cursor={}", last["resume_cursor"].as_str().unwrap());
+    let end: serde_json::Value = serde_json::from_str(broken.body.lines().last().unwrap()).unwrap();
+    let path = format!("{list}&cursor={}", end["resume_cursor"].as_str().unwrap());
     gateway.sandbox.state().clear_faults().await;
     for (who, claims) in others() {
         let refused = ask(&gateway, &claims, &path, &[STREAM]).await;

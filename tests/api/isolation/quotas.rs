@@ -89,7 +89,7 @@ async fn the_numbers_of_the_admin_port_name_no_caller() {
         }
     }
     for path in ["/metrics", "/livez", "/readyz"] {
-        let reply = reqwest::get(format!("{}{path}", gateway.admin_url())).await.unwrap();
+        let reply = crate::cli::http().get(format!("{}{path}", gateway.admin_url())).send().await.unwrap();
         let text = format!("{:?}{}", reply.headers().clone(), reply.text().await.unwrap());
         for word in ["very-special", "https://login.test", "tester", "scrm-gateway\"}"] {
             assert!(!text.contains(word), "{path}: {word}");
