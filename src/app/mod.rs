@@ -65,6 +65,7 @@ struct App {
     idempotency: IdempotencyStore,
     /// Writes under way.
     writes: TaskTracker,
+    cut_writes: CancellationToken,
     closing: CancellationToken,
     readiness: health::Readiness,
     /// The files of secrets and keys.
@@ -160,6 +161,9 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     app.writes.close();
     if tokio::time::timeout_at(since + drain, app.writes.wait()).await.is_err() {
         tracing::warn!(writes = app.writes.len(), "drain_timeout is over; writes under way are cut");
+        app.cut_writes.cancel();
+        // At once, but for what they have to tell the audit trail.
+        let _told = tokio::time::timeout(ADMIN_DRAIN, app.writes.wait()).await;
     }
     sweeper.abort();
     upkeep.abort();
@@ -181,7 +185,7 @@ impl App {
         let closing = CancellationToken::new();
         let services = services(config, Sources::new(sources), cursor_keys, &closing);
         let idempotency = services.idempotency.clone();
-        let writes = services.batches.writes.clone();
+        let (writes, cut_writes) = (services.batches.writes.clone(), services.batches.cut.clone());
         let overrides = config.callers.iter().filter_map(|caller| {
             let id = CallerId { issuer: caller.issuer.as_str().into(), subject: caller.subject.as_str().into() };
             Some((id, caller.quota?))
@@ -215,6 +219,7 @@ impl App {
             edge,
             idempotency,
             writes,
+            cut_writes,
             closing,
             readiness,
             files,
@@ -243,7 +248,12 @@ fn services(
         customers: Customers { sources: sources.clone(), details: details.clone(), merge_grace: server.merge_grace },
         walks: Walks::new(lists.clone(), server.streams, server.request_timeout, closing.clone()),
         lists,
-        batches: Batches { sources: sources.clone(), details, writes: TaskTracker::new() },
+        batches: Batches {
+            sources: sources.clone(),
+            details,
+            writes: TaskTracker::new(),
+            cut: CancellationToken::new(),
+        },
         sources,
         idempotency: IdempotencyStore::new(config.idempotency_bounds, config.idempotency_retention),
     }

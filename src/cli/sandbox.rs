@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use secrecy::SecretString;
 
 use crate::sandbox::{self, Options};
 use crate::telemetry::{self, Output};
@@ -28,13 +29,13 @@ pub(super) struct SandboxArgs {
     control_listen: SocketAddr,
     /// The token that the simulated `JuziBot` takes.
     #[arg(long, default_value = "sandbox-token", env = "SANDBOX_TOKEN", hide_env_values = true)]
-    token: String,
+    token: SecretString,
     /// The application that the simulated Tanma knows.
     #[arg(long, default_value = "sandbox_app")]
     app_id: String,
     /// The key that the simulated Tanma checks signatures with.
     #[arg(long, default_value = "sandbox-app-key", env = "SANDBOX_APP_KEY", hide_env_values = true)]
-    app_key: String,
+    app_key: SecretString,
 }
 
 pub(super) async fn run(args: SandboxArgs) -> Result<(), CliError> {
@@ -48,9 +49,9 @@ pub(super) async fn run(args: SandboxArgs) -> Result<(), CliError> {
         control_listen: args.control_listen,
         ..Options::default()
     };
-    options.juzibot.token = args.token.into();
+    options.juzibot.token = args.token;
     options.tanma.app_id = args.app_id;
-    options.tanma.app_key = args.app_key.into();
+    options.tanma.app_key = args.app_key;
     let sandbox = sandbox::start(options).await?;
     let featured = sandbox.state().people().featured();
     say(&format!(

@@ -86,8 +86,10 @@ impl Checker<'_> {
             }
         }
         let public_url = raw.public_url.as_deref().map(|text| {
-            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or_else(|| {
-                self.fault("server.public_url", "expected an absolute URL, such as \"https://gateway.example/scrm\"")
+            let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !upstream::has_credentials(url);
+            Url::parse(text).ok().filter(sound).ok_or_else(|| {
+                let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
+                self.fault("server.public_url", expected)
             })
         });
         Ok(Server {
@@ -220,14 +222,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn client(&self, raw: &raw::Outbound, telemetry: &raw::Telemetry) -> Result<ClientConfig, ConfigError> {
-        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let proxy = text(&raw.proxy).map(|proxy| {
-            Url::parse(&proxy)
-                .map_err(|_| self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""))
-        });
+        let proxy = raw.proxy.as_ref().filter(|proxy| !proxy.expose_secret().is_empty());
+        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
+            return Err(self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""));
+        }
         Ok(ClientConfig {
-            proxy: proxy.transpose()?,
-            ca_file: text(&raw.ca_file).map(PathBuf::from),
+            proxy: proxy.cloned(),
+            ca_file: raw.ca_file.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             propagate_trace: telemetry.propagate_to_sources,
         })
     }

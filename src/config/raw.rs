@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
-use secrecy::SecretString;
-use serde::de::Deserializer;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::{SourceConfig, hidden, list, word};
+use crate::upstream::{SourceConfig, has_credentials, hidden, list, word};
 
 /// The shortest secret of an HMAC signature: as long as SHA-256's output (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
@@ -35,9 +35,10 @@ pub struct Raw {
     pub telemetry: Telemetry,
     pub docs: Docs,
     pub cors: Cors,
-    /// Read by the sources themselves.
+    /// Their names: the sections hold secrets, and are read by the sources themselves.
     #[serde(skip_serializing)]
-    pub sources: BTreeMap<String, config::Value>,
+    #[expect(clippy::zero_sized_map_values, reason = "a map is the form that is read; of a set serde reads lists")]
+    pub sources: BTreeMap<String, IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -237,8 +238,9 @@ impl Default for Cache {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbound {
+    /// May hold a password.
     #[serde(serialize_with = "without_credentials")]
-    pub proxy: Option<String>,
+    pub proxy: Option<SecretString>,
     pub ca_file: Option<String>,
 }
 
@@ -306,9 +308,9 @@ fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ve
 
 /// A URL whose user and password are hidden.
 #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
-fn without_credentials<S: serde::Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    match url.as_deref().and_then(|url| url::Url::parse(url).ok()) {
-        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match url.as_ref().and_then(|url| url::Url::parse(url.expose_secret()).ok()) {
+        Some(url) if has_credentials(&url) => {
             serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),

@@ -10,7 +10,7 @@ use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 
 use crate::error::ceil_seconds;
 use crate::model::{Caller, Problem, ProblemCode};
-use crate::service::{QuotaHandle, RequestContext, Timings};
+use crate::service::{QuotaHandle, RequestContext, Timings, Told};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
@@ -29,12 +29,14 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
             let timings = Timings::default();
+            let told = Told::default();
             request.extensions_mut().insert(RequestContext {
                 caller,
                 deadline,
                 quota: quota.clone(),
                 request_id,
                 timings: timings.clone(),
+                told,
             });
             let mut response = next.run(request).await;
             if let Some(spent) = spent(&timings) {

@@ -13,6 +13,7 @@ mod idempotency;
 mod me;
 mod ndjson;
 mod negotiation;
+mod refusals;
 mod remarks;
 mod sources;
 
@@ -54,6 +55,7 @@ pub fn api() -> OpenApiRouter<Services> {
         // What stands above is JSON only; what stands below chooses for itself.
         .route_layer(from_fn(negotiation::json_only))
         .routes(routes!(customers::list))
+        .route_layer(from_fn(refusals::tell))
 }
 
 /// The routes that anybody may ask.

@@ -7,7 +7,7 @@ use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
-use super::audit::Trail;
+use super::audit::{Told, Trail};
 
 /// A verified request: who asks, until when, at whose cost, and under which id it stands in the log.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub struct RequestContext {
     pub quota: QuotaHandle,
     pub request_id: Arc<str>,
     pub timings: Timings,
+    pub told: Told,
 }
 
 /// What each source took of a request's time, in the order of their answers.
@@ -42,7 +43,19 @@ impl RequestContext {
 
     /// The audit trail of what the request does at a source.
     pub fn trail(&self, operation: Operation, source: &SourceName) -> Trail {
-        Trail::new(self.caller.clone(), self.request_id.clone(), operation, source.clone())
+        Trail { source: Some(source.clone()), ..self.trail_of(operation) }
+    }
+
+    /// Tells the audit trail that the request was refused, unless it knows already what became of it.
+    pub fn refused(&self, operation: Operation, code: ProblemCode) {
+        if !self.told.anything() {
+            self.trail_of(operation).refused(code.as_str());
+        }
+    }
+
+    fn trail_of(&self, operation: Operation) -> Trail {
+        let (caller, request_id, told) = (self.caller.clone(), self.request_id.clone(), self.told.clone());
+        Trail { caller, request_id, told, operation, source: None }
     }
 }
 

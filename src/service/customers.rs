@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::upstream::{GetCustomer, GetRequest, Source};
 
-use super::audit::{FOUND, NOT_FOUND};
+use super::audit::{ABANDONED, FOUND, NOT_FOUND};
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
 use super::failure::foremost;
 use super::{RequestContext, Sources, merge};
@@ -64,18 +64,36 @@ struct Part {
     id: CustomerId,
 }
 
+/// The parts of a lookup under way. Of raw JSON the audit trail is told when it is dropped, which is also where its caller has left.
+struct Parts<'a> {
+    all: Vec<Part>,
+    context: &'a RequestContext,
+    raw: bool,
+}
+
+impl Drop for Parts<'_> {
+    fn drop(&mut self) {
+        if self.raw {
+            self.all.iter().for_each(|part| part.audit(self.context));
+        }
+    }
+}
+
 impl Part {
     /// Tells the audit trail what came of asking for raw JSON.
     fn audit(&self, context: &RequestContext) {
-        let PartState::Answered(looked) = &self.state else { return };
         let operation = match &self.id {
             CustomerId::ExternalUserId(_) => Operation::GetByExternalUserId,
             CustomerId::UnionId(_) => Operation::GetByUnionId,
         };
-        let outcome = match &looked.outcome {
-            Outcome::Found(_) | Outcome::Stale(..) => FOUND,
-            Outcome::NotFound => NOT_FOUND,
-            Outcome::Failed(error) => error.code().as_str(),
+        let outcome = match &self.state {
+            PartState::Answered(Looked { outcome, .. }) => match outcome {
+                Outcome::Found(_) | Outcome::Stale(..) => FOUND,
+                Outcome::NotFound => NOT_FOUND,
+                Outcome::Failed(error) => error.code().as_str(),
+            },
+            PartState::Asked(..) => ABANDONED,
+            PartState::NeedsExternalUserId(_) | PartState::Skipped(_) => return,
         };
         context.trail(operation, &self.source.name).read_customer(self.id.as_str(), outcome);
     }
@@ -96,14 +114,10 @@ impl Customers {
     /// Those of the decision table of contract §3.3, and `invalid_request` for a source that is not visible.
     pub async fn detail(&self, context: &RequestContext, query: &DetailQuery) -> Result<Detail, Problem> {
         let sources = self.sources.named(&context.caller, query.source.as_deref())?;
-        let mut parts: Vec<Part> = sources.into_iter().map(|source| first_part(source, query)).collect();
-        self.ask(context, query, &mut parts).await;
-        if query.raw {
-            for part in &parts {
-                part.audit(context);
-            }
-        }
-        conclude(parts, query)
+        let all = sources.into_iter().map(|source| first_part(source, query)).collect();
+        let mut parts = Parts { all, context, raw: query.raw };
+        self.ask(context, query, &mut parts.all).await;
+        conclude(&parts.all, query)
     }
 
     /// Asks until every part is answered, or the grace after the first answer is over.
@@ -196,23 +210,23 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
 }
 
 /// The decision table of contract §3.3.
-fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
+fn conclude(parts: &[Part], query: &DetailQuery) -> Result<Detail, Problem> {
     let mut reports = Vec::with_capacity(parts.len());
     let mut failures = Vec::new();
     let mut found = Vec::new();
     let mut cache = Vec::new();
     for part in parts {
         let name = part.source.name.clone();
-        let (status, fetched_at, problem) = match part.state {
+        let (status, fetched_at, problem) = match &part.state {
             PartState::Answered(looked) => {
                 cache.push((name.clone(), looked.cache));
-                match looked.outcome {
+                match &looked.outcome {
                     Outcome::Found(record) => {
-                        found.push(record);
+                        found.push(record.clone());
                         (SourceStatus::Ok, looked.fetched_at, None)
                     }
                     Outcome::Stale(record, error) => {
-                        found.push(record);
+                        found.push(record.clone());
                         (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
                     }
                     Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
@@ -224,7 +238,7 @@ fn conclude(parts: Vec<Part>, query: &DetailQuery) -> Result<Detail, Problem> {
                     }
                 }
             }
-            PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why)),
+            PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why.clone())),
             PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
         };
         reports.push(SourceReport { source: name, status, fetched_at, problem });

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::upstream::{Deadline, ListCustomers, ListRequest, Position};
 
-use super::audit::OK;
+use super::audit::{ABANDONED, OK};
 use super::cursor::{Binding, Cursors, WalkState};
 use super::failure::log;
 use super::{RequestContext, Sources, Trail, now};
@@ -149,7 +149,10 @@ impl OpenList {
             page_size: state.page_size,
             raw: self.raw,
         };
-        let page = self.list.list(&request, deadline).await.map_err(|error| {
+        let asked = Asked(Some(self));
+        let page = self.list.list(&request, deadline).await;
+        asked.answered();
+        let page = page.map_err(|error| {
             log(&error);
             self.audit(0, error.code().as_str());
             Problem::from(&error)
@@ -165,6 +168,23 @@ impl OpenList {
             _ => None,
         };
         Ok(ReadPage { rows: page.rows, next: page.next, total: page.total, drift })
+    }
+}
+
+/// A page that a source was asked for. Dropped before it is answered, nobody waits for it any longer.
+struct Asked<'a>(Option<&'a OpenList>);
+
+impl Asked<'_> {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if let Some(list) = self.0 {
+            list.audit(0, ABANDONED);
+        }
     }
 }
 

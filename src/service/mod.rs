@@ -14,7 +14,7 @@ pub mod merge;
 mod sources;
 pub mod walk;
 
-pub use audit::Trail;
+pub use audit::{Told, Trail};
 pub use context::{QuotaHandle, RequestContext, Timings};
 pub use sources::Sources;
 

@@ -200,7 +200,7 @@ impl Settings {
         let base_url = Url::parse(&raw.base_url)
             .ok()
             .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
-            .filter(|url| url.username().is_empty() && url.password().is_none())
+            .filter(|url| !has_credentials(url))
             .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
         let loopback = match base_url.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -259,6 +259,11 @@ impl Settings {
         url.set_path(&format!("{prefix}{path}"));
         url
     }
+}
+
+/// Whether a URL holds a user or a password.
+pub fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Shows that a secret is there, and nothing of it.

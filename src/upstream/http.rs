@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::model::SourceName;
@@ -17,22 +18,14 @@ use super::phase::{Connecting, Phase, Progress};
 use super::{Deadline, Failure, Settings, UpstreamError};
 
 /// What all sources share of the way out.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// A proxy for all calls; the environment is never asked for one.
-    pub proxy: Option<url::Url>,
+    /// The URL of a proxy for all calls, which may hold a password; the environment is never asked for one.
+    pub proxy: Option<SecretString>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
     /// Whether sources are told the trace that a call belongs to.
     pub propagate_trace: bool,
-}
-
-/// The proxy's URL may hold a password.
-impl std::fmt::Debug for ClientConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let proxy = self.proxy.as_ref().and_then(url::Url::host_str);
-        f.debug_struct("ClientConfig").field("proxy", &proxy).field("ca_file", &self.ca_file).finish_non_exhaustive()
-    }
 }
 
 /// A client that cannot be built.
@@ -100,7 +93,7 @@ impl Client {
             builder = builder.read_timeout(silence);
         }
         if let Some(proxy) = &shared.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::build)?);
+            builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
         }
         if let Some(path) = &shared.ca_file {
             let pem = std::fs::read(path).map_err(ClientError::CaFile)?;

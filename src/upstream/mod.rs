@@ -35,7 +35,7 @@ use crate::model::{
 use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable};
-pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
+pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, has_credentials, hidden};
 pub use error::{ClockRefused, Failure, UpstreamError};
 pub use http::{ClientConfig, ClientError};
 pub use phase::{Phase, Progress};

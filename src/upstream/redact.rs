@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The longest message of a source that is passed on, in characters (contract §4).
@@ -38,13 +37,7 @@ impl Redactor {
         // The longest first, so that one which another begins with leaves nothing of that.
         secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
         for secret in secrets.into_iter().filter(|secret| secret.len() >= MIN_SECRET_BYTES) {
-            // As it is, and as a URL that somebody echoes may hold it.
-            let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-            for form in [secret, &encoded, &encoded.to_ascii_lowercase()] {
-                if text.contains(form) {
-                    text = text.replace(form, "[redacted]");
-                }
-            }
+            text = without(&text, secret.as_bytes());
         }
         text.chars().take(MAX_MESSAGE_CHARS).collect()
     }
@@ -52,6 +45,49 @@ impl Redactor {
     fn secrets(&self) -> MutexGuard<'_, VecDeque<SecretString>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The text with the secret replaced, wherever it stands.
+fn without(text: &str, secret: &[u8]) -> String {
+    let mut rest = text.as_bytes();
+    let mut shown = Vec::with_capacity(rest.len());
+    while let Some(first) = rest.first() {
+        match length_at_start(rest, secret) {
+            Some(length) => {
+                shown.extend_from_slice(b"[redacted]");
+                rest = &rest[length..];
+            }
+            None => {
+                shown.push(*first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// How many bytes the secret takes at the start of a text: as it is, or as a URL that somebody echoes may hold it, for which each
+/// writer decides by itself what it encodes and how.
+fn length_at_start(text: &[u8], secret: &[u8]) -> Option<usize> {
+    if text.starts_with(secret) {
+        return Some(secret.len());
+    }
+    let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut at = 0;
+    for wanted in secret {
+        let (byte, length) = match text.get(at..)? {
+            [b'%', high, low, ..] => (hex(*high)? << 4 | hex(*low)?, 3),
+            // In a query.
+            [b'+', ..] if *wanted == b' ' => (b' ', 1),
+            [byte, ..] => (*byte, 1),
+            [] => return None,
+        };
+        if byte != *wanted {
+            return None;
+        }
+        at += length;
+    }
+    Some(at)
 }
 
 #[cfg(test)]
@@ -72,6 +108,28 @@ mod tests {
         assert_eq!(redactor.clean("bad token tok-12345\n!"), "bad token [redacted]!");
         assert_eq!(redactor.clean("tok-\n12345 ?token=tok%2D12345&x"), "[redacted] ?token=[redacted]&x");
         assert_eq!(redactor.clean(&"长".repeat(500)).chars().count(), 200);
+    }
+
+    #[test]
+    fn a_credential_is_replaced_however_a_url_spells_it() {
+        let secret = "aB/c d~%é-1";
+        let redactor = hiding(&[secret]);
+        let mut by_url = url::Url::parse("https://hub.example").unwrap();
+        by_url.query_pairs_mut().append_pair("token", secret);
+        for spelled in [
+            secret,
+            by_url.as_str(),
+            "aB%2Fc%20d~%25%C3%A9-1",
+            "aB%2fc+d%7e%25%c3%a9%2d1",
+            "%61%42%2F%63%20%64%7E%25%C3%A9%2D%31",
+        ] {
+            let cleaned = redactor.clean(&format!("before {spelled}&after"));
+            let at = cleaned.find("[redacted]").unwrap_or_else(|| panic!("{spelled}: {cleaned}"));
+            assert_eq!(&cleaned[at..], "[redacted]&after", "{spelled}");
+        }
+        for other in ["aB/c", "aB/c d~%é-2", "ab/c d~%é-1", "100 % of %zz, %", "长"] {
+            assert_eq!(redactor.clean(other), other);
+        }
     }
 
     #[test]

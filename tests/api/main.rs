@@ -6,10 +6,12 @@
 mod about;
 mod accounting;
 mod answered_headers;
+mod audit;
 mod auth;
 mod bad_input;
 mod batches;
 mod cache;
+mod canary;
 mod cli;
 mod client_address;
 mod customers;
@@ -22,6 +24,7 @@ mod headers;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod idempotency;
+mod isolation;
 mod juzibot;
 mod limits;
 mod lists;

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -40,6 +41,8 @@ pub struct Batches {
     pub details: Details,
     /// Writes under way, whether or not their callers still wait: a stopping process waits for them.
     pub writes: TaskTracker,
+    /// Cancelled when it waits no longer: what is under way is cut, and told to the audit trail.
+    pub cut: CancellationToken,
 }
 
 /// Whose batch goes where.
@@ -146,6 +149,9 @@ impl Batches {
                     let problem = Problem::new(ProblemCode::SourceTimeout, detail);
                     waiting.stop(Problem { source: Some(source.name.clone()), ..problem });
                 }
+                if self.cut.is_cancelled() {
+                    waiting.stop(Problem::new(ProblemCode::Overloaded, "the gateway has stopped before this was sent"));
+                }
                 let Some(chunk) = waiting.next() else { break };
                 under_way.push(self.start(target.trail(), chunk.clone(), write(chunk)));
             }
@@ -175,8 +181,9 @@ impl Batches {
             }
             under_way.settle(reply)
         };
-        let task: JoinHandle<ChunkOutcome> = self.writes.spawn(trace::carried(writing.in_current_span()));
-        async move { task.await.unwrap_or_else(|_panic| outcome::unknown(&chunk)) }
+        let writing = self.cut.clone().run_until_cancelled_owned(writing);
+        let task: JoinHandle<Option<ChunkOutcome>> = self.writes.spawn(trace::carried(writing.in_current_span()));
+        async move { task.await.ok().flatten().unwrap_or_else(|| outcome::unknown(&chunk)) }
     }
 }
 

@@ -40,7 +40,8 @@ impl ChunkOutcome {
         let written = |entry: &'a Entry| {
             // All items of an entry share its fate.
             let status = entry.items.first().and_then(|index| statuses.get(index).copied());
-            status.map(|status| Written { union_id: &entry.key.union_id, status, items: entry.items.len() })
+            let EntryKey { staff_id, union_id } = &entry.key;
+            status.map(|status| Written { staff_id, union_id, status, items: entry.items.len() })
         };
         chunk.entries.iter().filter_map(written).collect()
     }

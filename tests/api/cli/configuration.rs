@@ -192,6 +192,10 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
             replaced("base_url", "base_url = \"https://user:CANARY@hub.example\""),
             ["sources.juzibot.base_url", FILE, "without user"],
         ),
+        (
+            with("[server]\npublic_url = \"https://user:CANARY@gateway.example\""),
+            ["server.public_url", FILE, "without user"],
+        ),
         (with("[auth]\nleeway = \"5m\""), ["auth.leeway", FILE, "at most 30s"]),
         (with("[callers.x]\nissuer = \"nobody\"\nsubject = \"s\""), ["callers.x.issuer", FILE, "auth.issuers"]),
         (with("[log]\nlevel = \"a=b=c\""), ["log.level", "expected a level", ""]),

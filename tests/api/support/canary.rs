@@ -1,9 +1,10 @@
 //! Every line that any test makes the service log, at the level trace, passes through here. A line that holds a secret
-//! or a token ends the run at once.
+//! or a token ends the run at once. Lines of the audit trail are kept for the tests that ask for them.
 
 use std::io::Write;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
+use serde_json::Value;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Stands in every secret of the tests.
@@ -18,6 +19,16 @@ pub fn install() {
     });
 }
 
+/// What requests whose id begins so have left in the audit trail.
+const AUDITED: &str = "audited-";
+static TRAIL: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
+/// The lines of the audit trail under a request's id, which begins with `audited-`.
+pub fn trail(request_id: &str) -> Vec<Value> {
+    assert!(request_id.starts_with(AUDITED));
+    TRAIL.lock().unwrap().iter().filter(|line| line["request_id"] == request_id).cloned().collect()
+}
+
 struct Watch;
 
 impl Write for Watch {
@@ -26,6 +37,12 @@ impl Write for Watch {
         if line.contains(MARK) || line.contains(JWT) {
             eprintln!("a secret was logged: {line}");
             std::process::abort();
+        }
+        if line.contains(AUDITED)
+            && let Ok(line) = serde_json::from_str::<Value>(&line)
+            && line["target"] == "audit"
+        {
+            TRAIL.lock().unwrap().push(line);
         }
         Ok(bytes.len())
     }

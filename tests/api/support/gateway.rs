@@ -23,6 +23,8 @@ pub struct GatewayOptions {
     pub order: String,
     /// TOML after the usual configuration; a section of it must not be there yet.
     pub extra: String,
+    /// Whether there is a `[sources.tanma]` at all.
+    pub with_tanma: bool,
     /// Keys of `[sources.juzibot]` and `[sources.tanma]`.
     pub juzibot: String,
     pub tanma: String,
@@ -54,6 +56,7 @@ impl Default for GatewayOptions {
         Self {
             order: r#"["juzibot", "tanma"]"#.to_owned(),
             extra: String::new(),
+            with_tanma: true,
             juzibot: String::new(),
             tanma: String::new(),
             juzibot_secret: format!("token = \"{JUZIBOT_TOKEN}\""),
@@ -89,6 +92,12 @@ impl Gateway {
         let tokens = (options.sandbox.juzibot.token_refused, options.sandbox.juzibot.bad_parameter);
         let app_id = options.sandbox.tanma.app_id.clone();
         let sandbox = sandbox::start(options.sandbox).await.unwrap();
+        let tanma = format!(
+            "[sources.tanma]\nkind = \"tanma\"\nbase_url = \"{url}\"\napp_id = \"{app_id}\"\n{secret}\n{keys}",
+            url = options.tanma_url.unwrap_or_else(|| sandbox.tanma_url()),
+            secret = options.tanma_secret,
+            keys = options.tanma,
+        );
         let config = format!(
             r#"
 source_order = {order}
@@ -117,11 +126,6 @@ base_url = "{juzibot_url}"
 credentials = [{}]
 invalid = [{}]
 {juzibot_codes}
-[sources.tanma]
-kind = "tanma"
-base_url = "{tanma_url}"
-app_id = "{app_id}"
-{tanma_secret}
 {tanma}
 {extra}
 "#,
@@ -133,12 +137,10 @@ app_id = "{app_id}"
             rate_limit = options.rate_limit,
             cache = options.cache,
             juzibot_url = options.juzibot_url.unwrap_or_else(|| sandbox.juzibot_url()),
-            tanma_url = options.tanma_url.unwrap_or_else(|| sandbox.tanma_url()),
             juzibot = options.juzibot,
             juzibot_secret = options.juzibot_secret,
-            tanma_secret = options.tanma_secret,
             juzibot_codes = options.juzibot_codes,
-            tanma = options.tanma,
+            tanma = if options.with_tanma { tanma } else { String::new() },
             extra = options.extra,
         );
         let config = Config::from_toml(&config).unwrap();

@@ -1,6 +1,6 @@
 //! Starts gateways and sources, signs tokens, asks.
 
-mod canary;
+pub mod canary;
 pub mod failures;
 mod gateway;
 pub mod ledger;

@@ -1,0 +1,352 @@
+//! The program as it is run, its log at the finest, and everything that it says put through the scanner.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::Method;
+use scrm_gateway::sandbox::faults::{Effect, Rule};
+use scrm_gateway::sandbox::{Endpoint, Options, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::Scanner;
+use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, TOKEN};
+use crate::cli::{PATIENCE, command};
+
+/// Of a source; what is late is later than this.
+pub const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A request, and what may be in its answer.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: Method,
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<String>,
+    /// Whether a success brings customers.
+    pub brings_customers: bool,
+}
+
+impl Asked {
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: None, brings_customers: false }
+    }
+
+    pub fn post(path: impl Into<String>, body: &impl ToString) -> Self {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Self { method: Method::POST, headers, body: Some(body.to_string()), ..Self::get(path) }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn customers(self) -> Self {
+        Self { brings_customers: true, ..self }
+    }
+}
+
+pub struct Service {
+    pub sandbox: Sandbox,
+    pub secrets: Scanner,
+    pub customer_data: Scanner,
+    pub url: String,
+    admin_url: String,
+    child: Child,
+    folder: TempDir,
+    client: reqwest::Client,
+    /// Requests so far.
+    asked: usize,
+}
+
+impl Service {
+    pub async fn start(format: &str) -> Self {
+        let mut options = Options { customers: 60, ..Options::default() };
+        options.juzibot.token = TOKEN.to_owned().into();
+        options.tanma.app_key = APP_KEY.to_owned().into();
+        let sandbox = scrm_gateway::sandbox::start(options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, secret) in [("jwt", JWT_SECRET), ("token", TOKEN), ("app-key", APP_KEY), ("cursor", CURSOR_KEY)] {
+            std::fs::write(folder.path().join(name), format!("{secret}\n")).unwrap();
+        }
+        std::fs::write(folder.path().join("gateway.toml"), settings(&sandbox, format)).unwrap();
+        let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
+        serve.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
+        let to = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
+        serve.stdin(Stdio::null()).stdout(to("stdout")).stderr(to("stderr"));
+        let child = serve.spawn().unwrap();
+        let customer_data = Scanner::new(&seeds::customer_data(sandbox.state()));
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let mut service = Self {
+            sandbox,
+            secrets: seeds::for_secrets(),
+            customer_data,
+            url: String::new(),
+            admin_url: String::new(),
+            child,
+            folder,
+            client,
+            asked: 0,
+        };
+        let line = service.line(|line| line.contains("serving")).await;
+        (service.url, service.admin_url) = addresses(&line);
+        service
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stdout")).unwrap()
+    }
+
+    /// The first line of the log that is wanted.
+    pub async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let found = async {
+            loop {
+                let log = self.log();
+                // The last line may not be whole yet.
+                let lines = log.rsplit_once('\n').map(|(lines, _)| lines).unwrap_or_default();
+                if let Some(line) = lines.lines().find(|line| wanted(line)) {
+                    return line.to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("it is not said: {}", self.log()))
+    }
+
+    /// Asks all at once, and looks at each answer; gives their statuses.
+    pub async fn ask(&mut self, context: &str, requests: Vec<Asked>) -> Vec<u16> {
+        let begun = requests.into_iter().map(|asked| {
+            self.asked += 1;
+            self.send(asked, format!("canary-{:04}", self.asked))
+        });
+        let begun: Vec<_> = begun.collect();
+        let mut statuses = Vec::new();
+        for exchange in begun {
+            let (asked, status, headers, body) = exchange.await.unwrap();
+            let what = format!("{context}: the answer to {} {}, {status},", asked.method, asked.path);
+            self.secrets.check(&what, format!("{headers}\n{body}"));
+            self.customer_data.check(&what, &headers);
+            if !(asked.brings_customers && status == 200) {
+                self.customer_data.check(&what, without_the_sources_words(&body));
+            }
+            statuses.push(status);
+        }
+        statuses
+    }
+
+    fn send(&self, asked: Asked, id: String) -> tokio::task::JoinHandle<(Asked, u16, String, String)> {
+        let mut request = self.client.request(asked.method.clone(), format!("{}{}", self.url, asked.path));
+        request = request.header("x-request-id", id);
+        request = request.header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        if !asked.headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", seeds::bearer().bearer());
+        }
+        for (name, value) in &asked.headers {
+            request = request.header(*name, reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        if let Some(body) = &asked.body {
+            request = request.body(body.clone());
+        }
+        tokio::spawn(async move {
+            let response = request.send().await.unwrap();
+            let (status, headers) = (response.status().as_u16(), format!("{:?}", response.headers()));
+            (asked, status, headers, response.text().await.unwrap_or_default())
+        })
+    }
+
+    /// A file of a secret that cannot be used any longer.
+    pub async fn unusable_file(&mut self) {
+        let file = self.folder.path().join("token");
+        std::fs::write(&file, format!("{TOKEN}\n{APP_KEY}\n")).unwrap();
+        self.line(|line| line.contains("what it held before is kept")).await;
+        std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+        self.line(|line| line.contains("was read again")).await;
+    }
+
+    /// Callers that do not wait for their answer.
+    pub async fn readers_who_leave(&mut self) {
+        let state = self.sandbox.state().clone();
+        state.set_faults(vec![Rule::new(Endpoint::JuzibotList, Effect::NeverAnswer { applied: false })]).await.unwrap();
+        state.reset_calls();
+        let left = self.send(Asked::get("/v1/customers?source=juzibot&include=raw"), "canary-left".to_owned());
+        while state.calls_to(Endpoint::JuzibotList) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        left.abort();
+        self.line(|line| line.contains("canary-left") && line.contains("the caller left before the answer")).await;
+        state.clear_faults().await;
+    }
+
+    /// The admin port.
+    pub async fn numbers(&mut self) {
+        for path in ["/metrics", "/livez", "/readyz", "/"] {
+            let reply = self.client.get(format!("{}{path}", self.admin_url)).send().await.unwrap();
+            let text = format!("{:?}\n{}", reply.headers().clone(), reply.text().await.unwrap());
+            assert!(path != "/metrics" || text.contains("source_call_duration_seconds"), "{text}");
+            self.secrets.check(path, &text);
+            self.customer_data.check(path, &text);
+        }
+    }
+
+    /// Stops the service and looks at all that it has said.
+    pub async fn end(mut self) {
+        let id = self.child.id().expect("it runs");
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
+        assert!(kill.unwrap().success());
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        let (log, errors) = (read("stdout"), read("stderr"));
+        assert!(ended.success(), "{errors}");
+        for (what, text) in [("the log", &log), ("the standard error", &errors)] {
+            self.secrets.check(what, text);
+            self.customer_data.check(what, text);
+        }
+        assert!(self.asked > 200, "{}", self.asked);
+        for number in 1..=self.asked {
+            let id = format!("canary-{number:04}");
+            assert!(log.contains(&id), "nothing is in the log of {id}");
+        }
+        let library = |line: &&str| line.contains("hyper") || line.contains("rustls") || line.contains("reqwest");
+        assert_eq!(log.lines().find(library), None, "libraries' words are not ours to vouch for");
+        assert!(log.contains("set_remarks") && log.contains("audit"), "the audit trail is in it");
+        self.sandbox.stop().await;
+    }
+}
+
+/// The public address and the admin one, in either form of the log.
+fn addresses(line: &str) -> (String, String) {
+    let of = |key: &str| {
+        let value = serde_json::from_str::<Value>(line).ok().and_then(|line| Some(line[key].as_str()?.to_owned()));
+        let in_text = || line.split(&format!(" {key}=")).nth(1)?.split_whitespace().next().map(str::to_owned);
+        format!("http://{}", value.or_else(in_text).unwrap_or_else(|| panic!("{line}")))
+    };
+    (of("address"), of("admin_address"))
+}
+
+/// A body without what is a source's own text, which callers are shown.
+fn without_the_sources_words(body: &str) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.remove("upstream");
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let lines = body.lines().map(|line| match serde_json::from_str::<Value>(line) {
+        Ok(mut value) => {
+            strip(&mut value);
+            value.to_string()
+        }
+        Err(_) => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn settings(sandbox: &Sandbox, format: &str) -> String {
+    let plenty = "{ requests = 6000000, window = \"1m\", burst = 1000000 }";
+    let of_source = format!(
+        "timeout = \"{timeout}ms\"\nwrite_timeout = \"{timeout}ms\"\nmax_response = \"1MiB\"\n\
+         breaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 2, budget_percent = 100 }}\n\
+         codes = {{ not_found = [84061], credentials = [40001], rate_limited = [45009], retryable = [50001], invalid = [40058] }}",
+        timeout = TIMEOUT.as_millis()
+    );
+    format!(
+        r#"
+source_order = ["juzibot", "tanma"]
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+drain_timeout = "2s"
+request_timeout = "900ms"
+batch_timeout = "900ms"
+reread_files = "50ms"
+[log]
+level = "trace,hyper=trace,reqwest=trace,[request]=trace"
+format = "{format}"
+[telemetry]
+propagate_to_sources = true
+[auth.issuers.login]
+issuer = "https://login.test"
+audience = ["scrm-gateway"]
+algorithms = ["HS256"]
+secret_file = "jwt"
+[cursor]
+key_file = "cursor"
+[rate_limit]
+default = {plenty}
+per_address = {plenty}
+[cors]
+origins = ["https://app.example"]
+[sources.juzibot]
+kind = "juzibot"
+base_url = "{}"
+token_file = "token"
+{of_source}
+[sources.tanma]
+kind = "tanma"
+base_url = "{}"
+app_id = "sandbox_app"
+app_key_file = "app-key"
+send_app_key_header = true
+{of_source}
+"#,
+        sandbox.juzibot_url(),
+        sandbox.tanma_url()
+    )
+}
+
+/// For tests of the configuration beside this one.
+pub fn full_configuration(folder: &Path) -> (String, PathBuf) {
+    let file = folder.join("gateway.toml");
+    let text = format!(
+        r#"
+source_order = ["juzibot", "tanma"]
+[server]
+public_url = "https://gateway.example/scrm"
+trusted_proxies = ["10.0.0.0/8"]
+[auth.issuers.login]
+issuer = "https://login.test"
+audience = ["scrm-gateway"]
+algorithms = ["HS256"]
+secret = '{JWT_SECRET}'
+[callers.one]
+issuer = "login"
+subject = "one"
+sources = ["juzibot"]
+quota = {{ requests = 10, window = "1m", burst = 5 }}
+[cursor]
+key_file = "cursor"
+[outbound]
+proxy = "http://somebody:{proxy_password}@127.0.0.1:9"
+[cors]
+origins = ["https://app.example"]
+[sources.juzibot]
+kind = "juzibot"
+base_url = "https://hub.example"
+token = '{TOKEN}'
+operations = ["list_customers", "set_remarks"]
+read_timeout = "1s"
+quota = {{ requests = 50, window = "1s" }}
+codes = {{ credentials = [1, "two"] }}
+[sources.tanma]
+kind = "tanma"
+base_url = "https://tanma.example/apiServer"
+app_id = "an_app"
+app_key = '{APP_KEY}'
+list_type = 1
+"#,
+        proxy_password = seeds::PROXY_PASSWORD
+    );
+    std::fs::write(folder.join("cursor"), format!("{CURSOR_KEY}\n")).unwrap();
+    let text = text.replace("key_file = \"cursor\"", &format!("key_file = \"{}\"", folder.join("cursor").display()));
+    std::fs::write(&file, &text).unwrap();
+    (text, file)
+}
