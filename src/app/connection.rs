@@ -71,7 +71,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, p
             if stop.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<Response<_>, Infallible>(response.map(|body| Held { body, _holds: answering }))
+            Ok::<Response<_>, Infallible>(response.map(|body| Held::new(body, answering)))
         }
     });
     let connection = http1::Builder::new()

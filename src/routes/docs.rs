@@ -1,6 +1,7 @@
 //! `/docs` and `/openapi.json`: the document and the Swagger UI, its assets embedded. The one page that a browser runs, so
 //! it says how little it needs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -69,9 +70,12 @@ fn asset(uri: &Uri, config: Arc<Config<'static>>) -> Response {
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
             let is_page = file.content_type == "text/html";
-            let body = match std::str::from_utf8(&file.bytes) {
-                Ok(page) if is_page => page.replace(TITLES.0, TITLES.1).into(),
-                _ => Bytes::from(file.bytes.into_owned()),
+            let page = std::str::from_utf8(&file.bytes).ok().filter(|_| is_page);
+            let page = page.map(|page| page.replace(TITLES.0, TITLES.1));
+            let body = match (page, file.bytes) {
+                (Some(page), _) => page.into(),
+                (None, Cow::Borrowed(embedded)) => Bytes::from_static(embedded),
+                (None, Cow::Owned(made)) => made.into(),
             };
             ([(CONTENT_TYPE, file.content_type)], body).into_response()
         }

@@ -1,10 +1,13 @@
 //! `Idempotency-Key` on writes (contract §3.5): the same request under the same key is run once.
 
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -78,9 +81,13 @@ impl<'a> Once<'a> {
         let key = IdempotencyKey { caller: self.target.context.caller.id.clone(), key };
         match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
-                let run =
-                    self.writes.spawn(trace::carried(async move { settle(claim, write.await) }.in_current_span()));
-                run.await.unwrap_or_else(|_panic| Err(Problem::new(ProblemCode::Internal, "the write was lost")))
+                let run = async move {
+                    // What was lost midway may have changed something, and is not to be run again.
+                    let lost = |_panic| Err(lost());
+                    settle(claim, AssertUnwindSafe(write).catch_unwind().await.unwrap_or_else(lost))
+                };
+                let run = self.writes.spawn(trace::carried(run.in_current_span()));
+                run.await.unwrap_or_else(|_cut| Err(lost()))
             }
             Begun::Replay(answer) => {
                 self.target.trail().replayed();
@@ -102,6 +109,10 @@ impl<'a> Once<'a> {
             }
         }
     }
+}
+
+fn lost() -> Problem {
+    Problem { reached_source: true, ..Problem::new(ProblemCode::Internal, "the write was lost") }
 }
 
 /// Keeps what may have changed something; what certainly did not leaves the key free, so that it may be tried again.

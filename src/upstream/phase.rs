@@ -31,6 +31,11 @@ pub enum Phase {
 impl Phase {
     const ALL: [Self; 6] = [Self::Quota, Self::Slot, Self::Connect, Self::Answer, Self::Body, Self::Pause];
 
+    /// Whether nothing of a call, or of the last try, has been sent and nothing is being sent.
+    pub fn only_waits(self) -> bool {
+        matches!(self, Self::Quota | Self::Slot | Self::Pause)
+    }
+
     /// To be read after "while".
     pub fn as_str(self) -> &'static str {
         match self {

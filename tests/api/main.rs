@@ -31,6 +31,7 @@ mod lists;
 mod problems;
 mod resilience;
 mod rotation;
+
 mod streams;
 mod support;
 mod tanma;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::SignedDuration;
 use scrm_gateway::sandbox::faults::{Effect, Rule, When};
 use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, GatewayOptions};
+use crate::support::{Gateway, GatewayOptions, Reply};
 
 const LIST: &str = "/v1/customers?source=juzibot";
 
@@ -82,7 +84,7 @@ async fn a_source_that_asks_for_time_gets_it_if_the_deadline_allows() {
 
 #[tokio::test]
 async fn a_breaker_opens_spares_the_source_and_closes_when_it_is_back() {
-    let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 4, open_for = \"300ms\" }").await;
+    let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 4, open_for = \"2s\" }").await;
     fault(&gateway, Rule::new(Source::Juzibot, status(500, None))).await;
     for _ in 0..4 {
         gateway.get(LIST).await.problem(503, "source_unavailable");
@@ -112,9 +114,10 @@ async fn what_is_no_fault_of_the_source_does_not_open_the_breaker() {
         gateway.get(&format!("/v1/customers/wm_nobody{id}?source=juzibot")).await.problem(404, "not_found");
     }
     fault(&gateway, Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: false })).await;
-    for _ in 0..4 {
-        gateway.get_with(LIST, &[("prefer", "wait=0")]).await.problem(504, "source_timeout");
-    }
+    // A third of the source's own time is too little to tell.
+    let hasty = || async { gateway.get_with(LIST, &[("prefer", "wait=1")]).await.problem(504, "source_timeout") };
+    futures_util::future::join_all((0..4).map(|_| hasty())).await;
+    assert_eq!(lists(&gateway), 4);
     gateway.sandbox.state().clear_faults().await;
     gateway.get(LIST).await.ok();
     gateway.stop().await;
@@ -175,23 +178,89 @@ async fn a_sources_quota_is_waited_for_within_the_deadline_and_then_refused_unse
     gateway.stop().await;
 }
 
+/// Waits until so many of them are answered; the others go on waiting.
+async fn answers<F: Future<Output = Reply>>(asked: &mut FuturesUnordered<F>, count: usize) -> Vec<Reply> {
+    asked.take(count).collect().await
+}
+
 #[tokio::test]
 async fn a_source_whose_quota_is_waited_for_takes_no_place_from_the_other() {
     let server = "max_in_flight = 40".to_owned();
-    let juzibot = "max_in_flight = 4\nquota = { requests = 1, window = \"2s\" }".to_owned();
+    let juzibot = "max_in_flight = 4\nquota = { requests = 1, window = \"500ms\" }".to_owned();
     let gateway = Gateway::with(GatewayOptions { juzibot, server, ..GatewayOptions::default() }).await;
     let id = gateway.sandbox.state().people().featured().external_user_id;
-    let others = async {
-        for _ in 0..10 {
-            gateway.get(&format!("/v1/customers/{id}?source=tanma")).await.ok();
-        }
-    };
-    let (limited, ()) = tokio::join!(futures_util::future::join_all((0..39).map(|_| gateway.get(LIST))), others);
-    let refused = limited.iter().filter(|reply| reply.status != 200);
-    assert!(refused.clone().count() >= 39 - 12, "the line holds twelve");
-    for reply in refused {
+    let mut limited: FuturesUnordered<_> = (0..40).map(|_| gateway.get(LIST)).collect();
+    // The line holds twelve.
+    let refused = answers(&mut limited, 28).await;
+    for reply in refused.iter().filter(|reply| reply.status != 200) {
         reply.problem(503, "source_rate_limited");
     }
+    assert!(refused.iter().filter(|reply| reply.status == 200).count() < 10, "most are refused at once");
+    for _ in 0..10 {
+        gateway.get(&format!("/v1/customers/{id}?source=tanma")).await.ok();
+    }
+    drop(limited);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn writes_that_a_source_does_not_answer_leave_room_for_reads_and_for_the_other_source() {
+    let server = "max_in_flight = 60".to_owned();
+    let gateway =
+        Gateway::with(GatewayOptions { juzibot: "max_in_flight = 4".to_owned(), server, ..GatewayOptions::default() })
+            .await;
+    fault(&gateway, Rule::new(Endpoint::JuzibotAddFollow, Effect::NeverAnswer { applied: false })).await;
+    let person = gateway.sandbox.state().people().featured();
+    let note = json!({"items": [{"staff_id": "rocky", "union_id": person.union_id, "content": "n"}]});
+    let mut writes: FuturesUnordered<_> = (0..60).map(|_| gateway.post("/v1/follow-ups", &note)).collect();
+    // 32 hang or wait for their turn.
+    for refused in answers(&mut writes, 28).await {
+        refused.problem(503, "source_unavailable");
+    }
+    for _ in 0..10 {
+        gateway.get(LIST).await.ok();
+        gateway.get(&format!("/v1/customers/{}?source=tanma", person.external_user_id)).await.ok();
+    }
+    drop(writes);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_waited_long_for_a_slot_is_still_sent_no_faster_than_the_quota_allows() {
+    let gateway = with("max_in_flight = 2\nquota = { requests = 10, window = \"1s\" }").await;
+    let slow = Duration::from_millis(1_200);
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    fault(&gateway, Rule::new(Endpoint::JuzibotAddFollow, delay).when(When::First(1))).await;
+    let union_id = gateway.sandbox.state().people().featured().union_id;
+    let note = json!({"items": [{"staff_id": "rocky", "union_id": union_id, "content": "n"}]});
+    let begun = tokio::time::Instant::now();
+    let writes = futures_util::future::join_all((0..8).map(|_| gateway.post("/v1/follow-ups", &note))).await;
+    assert!(writes.iter().all(|reply| reply.status == 200));
+    // Behind the slow one two may go at once, and then one in each ninth part of a second.
+    assert!(begun.elapsed() >= slow + Duration::from_millis(5 * 110), "{:?}", begun.elapsed());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_source_in_trouble_says_of_a_customer_is_not_believed() {
+    let invalid = GatewayOptions::default().sandbox.juzibot.bad_parameter;
+    let options = GatewayOptions {
+        juzibot: "retry = { attempts = 1 }\nbreaker = { min_calls = 2, open_for = \"1h\" }".to_owned(),
+        juzibot_codes: "not_found = [404]".to_owned(),
+        ..GatewayOptions::default()
+    };
+    let gateway = Gateway::with(options).await;
+    let id = gateway.sandbox.state().people().featured().external_user_id;
+    let detail = format!("/v1/customers/{id}?source=juzibot");
+    for code in [invalid, 404] {
+        let body = json!({"errcode": code, "errmsg": "no"}).to_string();
+        let fails = Effect::Status { status: 500, retry_after: None, body, applied: false };
+        fault(&gateway, Rule::new(Source::Juzibot, fails).when(When::First(1))).await;
+        let problem = gateway.get(&detail).await.problem(503, "source_unavailable");
+        assert_eq!(problem["upstream"]["code"], code.to_string());
+    }
+    // Both were failures.
+    assert_eq!(health(&gateway).await["breaker"], "open");
     gateway.stop().await;
 }
 

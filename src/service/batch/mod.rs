@@ -1,12 +1,14 @@
 //! Batches of writes (contract §3.5): cut into chunks, sent several at once, answered item by item.
 //!
-//! A chunk in flight is a task of its own: a caller that leaves does not cut it, but no new one begins.
+//! A chunk in flight is a task of its own: a caller that leaves does not cut it, but no new one begins, and none that still waits
+//! for its turn is sent.
 
 mod chunk;
 mod outcome;
 mod under_way;
 pub mod validate;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -22,7 +24,7 @@ use crate::model::{
     Remark, ShortProblem, SourceReport, SourceStatus,
 };
 use crate::trace;
-use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, SetRemarks, Source, UpstreamError, WriteReply};
+use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WriteReply};
 
 use super::details::Details;
 use super::failure::{foremost, log};
@@ -129,6 +131,8 @@ impl Batches {
         let Target { context, source, .. } = target;
         context.quota.charge_in_all(chunks.len())?;
         let begun = Instant::now();
+        let left = CancellationToken::new();
+        let _until_then = left.clone().drop_guard();
         let mut waiting = Waiting::new(chunks, target.trail());
         let mut under_way = FuturesUnordered::new();
         let mut results: Vec<Option<ItemResult>> = vec![None; count];
@@ -153,7 +157,7 @@ impl Batches {
                     waiting.stop(Problem::new(ProblemCode::Overloaded, "the gateway has stopped before this was sent"));
                 }
                 let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(target.trail(), chunk.clone(), write(chunk)));
+                under_way.push(self.start(target.trail(), left.clone(), chunk.clone(), write(chunk)));
             }
             let Some(mut outcome) = under_way.next().await else { break };
             if let Some(why) = outcome.stop.take() {
@@ -168,14 +172,31 @@ impl Batches {
         conclude(source, results, whole, faults)
     }
 
-    /// Sends one chunk in a task that ends whether or not anybody waits for it.
-    fn start<F>(&self, trail: Trail, chunk: Arc<Chunk>, write: F) -> impl Future<Output = ChunkOutcome> + use<F>
+    /// Sends one chunk in a task that, once it has begun, ends whether or not anybody waits for it.
+    fn start<F>(
+        &self,
+        trail: Trail,
+        left: CancellationToken,
+        chunk: Arc<Chunk>,
+        write: F,
+    ) -> impl Future<Output = ChunkOutcome> + use<F>
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail);
         let writing = async move {
-            let reply = write.await;
+            let progress = Progress::default();
+            let mut write = pin!(progress.of(write));
+            let reply = tokio::select! {
+                biased;
+                reply = &mut write => reply,
+                () = left.cancelled() => {
+                    if progress.phase().only_waits() {
+                        return under_way.abandon();
+                    }
+                    write.await
+                }
+            };
             if let Err(error) | Ok(WriteReply { refusal: Some(error), .. }) = &reply {
                 log(error);
             }

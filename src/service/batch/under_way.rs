@@ -72,6 +72,14 @@ impl UnderWay {
         outcome
     }
 
+    /// Its caller has left, and it had not begun.
+    pub fn abandon(mut self) -> ChunkOutcome {
+        self.settled = true;
+        let outcome = outcome::not_sent(&self.chunk, None);
+        self.note(&outcome, ABANDONED);
+        outcome
+    }
+
     fn note(&self, outcome: &ChunkOutcome, word: &str) {
         self.details.drop_written(outcome.touched(&self.chunk));
         self.trail.wrote(&outcome.written(&self.chunk), word);

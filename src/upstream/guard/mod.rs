@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
@@ -94,13 +95,11 @@ impl Guard {
         deadline: Deadline,
         call: impl Fn() -> F,
     ) -> Result<T, UpstreamError> {
-        let once = || self.once(Effect::Read, operation, deadline, &call, |_| None);
+        let sent_with = SentWith::default();
+        let once = || self.once(Effect::Read, operation, deadline, || sent_with.noted(self, &call), |_| None);
         let with_the_secret_of_now = || async {
-            let sent_with = self.credentials.now();
             match once().await {
-                Err(error) if error.refuses_credentials() && self.credentials.renewed(&sent_with, deadline).await => {
-                    once().await
-                }
+                Err(error) if error.refuses_credentials() && self.renewed(&sent_with, deadline).await => once().await,
                 result => result,
             }
         };
@@ -116,15 +115,24 @@ impl Guard {
         call: impl Fn() -> F,
     ) -> Result<WriteReply, UpstreamError> {
         let unreachable = |error: &UpstreamError| error.failure == Failure::Unreachable;
+        let sent_with = SentWith::default();
         let once = || async {
-            let sent_with = self.credentials.now();
-            let result = self.once(Effect::Write, operation, deadline, &call, refusal_of).await;
+            let call = || sent_with.noted(self, &call);
+            let result = self.once(Effect::Write, operation, deadline, call, refusal_of).await;
             if result.as_ref().map_or_else(Some, refusal_of).is_some_and(UpstreamError::refuses_credentials) {
-                self.credentials.renewed(&sent_with, deadline).await;
+                self.renewed(&sent_with, deadline).await;
             }
             result
         };
         self.try_again(deadline, unreachable, once).await
+    }
+
+    async fn renewed(&self, sent_with: &SentWith, deadline: Deadline) -> bool {
+        let sent_with = sent_with.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match sent_with {
+            Some(refused) => self.credentials.renewed(&refused, deadline).await,
+            None => false,
+        }
     }
 
     async fn try_again<T, F: Future<Output = Result<T, UpstreamError>>>(
@@ -250,6 +258,17 @@ impl Guard {
                 seen.failing = false;
             }
         }
+    }
+}
+
+/// The secret that a call was sent with, which is that of the moment of sending: it may have waited for its turn before.
+#[derive(Default)]
+struct SentWith(Mutex<Option<Arc<SecretString>>>);
+
+impl SentWith {
+    fn noted<F>(&self, guard: &Guard, call: impl Fn() -> F) -> F {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard.credentials.now());
+        call()
     }
 }
 

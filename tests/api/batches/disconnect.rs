@@ -6,7 +6,8 @@ use std::time::Duration;
 use scrm_gateway::sandbox::Endpoint;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 
-use super::{gateway, remarks, set};
+use super::{gateway, gateway_with, remarks, set};
+use crate::support::GatewayOptions;
 
 /// Items of one chunk at the source.
 const CHUNK: usize = 50;
@@ -41,4 +42,28 @@ async fn a_caller_who_leaves_cuts_no_chunk_in_flight_and_starts_no_further_one()
     set(&gateway, &items[999..]).await.ok();
     assert_eq!(state.calls_to(Endpoint::JuzibotSetRemark), under_way as u64 + 1);
     assert_eq!(state.applied_remarks().len(), under_way * CHUNK + 1);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_takes_back_what_still_waits_for_its_turn() {
+    let options = GatewayOptions { juzibot: "max_in_flight = 1".to_owned(), ..GatewayOptions::default() };
+    let gateway = Arc::new(gateway_with(options).await);
+    let state = gateway.sandbox.state().clone();
+    let items = remarks(&gateway, 4 * CHUNK);
+    let slow = Duration::from_millis(400);
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, delay)]).await.unwrap();
+    let asked = tokio::spawn({
+        let (gateway, items) = (gateway.clone(), items.clone());
+        async move { set(&gateway, &items).await }
+    });
+    while state.calls_to(Endpoint::JuzibotSetRemark) == 0 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    state.clear_faults().await;
+    // The slots are given out in turn: what had waited would be sent before this.
+    set(&gateway, &items[..1]).await.ok();
+    assert_eq!(state.calls_to(Endpoint::JuzibotSetRemark), 2);
+    assert_eq!(state.applied_remarks().len(), CHUNK + 1);
 }
