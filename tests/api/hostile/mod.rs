@@ -5,6 +5,7 @@
 mod bodies;
 mod floods;
 mod messages;
+mod sources;
 
 use std::net::SocketAddr;
 
