@@ -41,7 +41,9 @@ pub fn cursor(data: &[u8]) {
 mod tests {
     use std::path::Path;
 
-    const TARGETS: [(&str, fn(&[u8])); 7] = [
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 7] = [
         ("cursor", super::cursor),
         ("follow_ups", super::follow_ups),
         ("juzibot", super::juzibot),

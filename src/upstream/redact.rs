@@ -60,7 +60,9 @@ mod tests {
 
     fn hiding(secrets: &[&str]) -> Redactor {
         let redactor = Redactor::default();
-        secrets.iter().for_each(|secret| redactor.hide(&(*secret).into()));
+        for secret in secrets {
+            redactor.hide(&(*secret).into());
+        }
         redactor
     }
 

@@ -178,7 +178,7 @@ async fn a_sources_quota_is_waited_for_within_the_deadline_and_then_refused_unse
 async fn a_source_whose_quota_is_waited_for_takes_no_place_from_the_other() {
     let server = "max_in_flight = 40".to_owned();
     let juzibot = "max_in_flight = 4\nquota = { requests = 1, window = \"2s\" }".to_owned();
-    let gateway = Gateway::with(GatewayOptions { server, juzibot, ..GatewayOptions::default() }).await;
+    let gateway = Gateway::with(GatewayOptions { juzibot, server, ..GatewayOptions::default() }).await;
     let id = gateway.sandbox.state().people().featured().external_user_id;
     let others = async {
         for _ in 0..10 {

@@ -142,7 +142,7 @@ pub(super) fn answer(state: &State, call: &Call) -> Answer {
     let rules = &state.juzibot;
     let token = url::form_urlencoded::parse(call.query.as_bytes()).find(|(name, _)| name == "token");
     let good = call.secret(state);
-    if !token.is_some_and(|(_, token)| good.is_some_and(|good| good.expose_secret() == token)) {
+    if token.zip(good).is_none_or(|((_, token), good)| good.expose_secret() != token) {
         return refused(state, rules.token_refused, "invalid token");
     }
     let outcome = match call.endpoint {

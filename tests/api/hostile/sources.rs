@@ -87,8 +87,8 @@ async fn answers_that_are_bombs_take_no_more_than_their_size_and_what_half_a_mil
     ask("256 MiB in a quarter of one", 502).await;
     *now.lock().unwrap() = Behaviour::Forever {
         begin: "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".into(),
-        again: [b"10000\r\n", &[b' '; 1 << 16][..], b"\r\n"].concat(),
+        again: [b"10000\r\n", &vec![b' '; 1 << 16][..], b"\r\n"].concat(),
     };
     ask("chunks without an end", 502).await;
-    process.is_unharmed(ROOM).await;
+    process.ends_unharmed(ROOM).await;
 }

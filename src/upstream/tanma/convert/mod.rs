@@ -166,7 +166,7 @@ pub fn detail(
         }
     }
     customer.relations = relations.into_iter().collect();
-    customer.name = customer.nickname.clone();
+    customer.name.clone_from(&customer.nickname);
     customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
     customer.records = vec![Record {
         source: source.clone(),
