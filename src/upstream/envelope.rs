@@ -55,13 +55,15 @@ impl Opener {
     /// Reads the envelope of a reply.
     ///
     /// # Errors
-    /// The reply is a success by its status and no envelope with a code; or no success and no envelope; or it holds more than
-    /// [`MAX_VALUES`].
+    /// The reply is a success by its status and no envelope with a code, or holds more than [`MAX_VALUES`]; or no success and
+    /// no envelope.
     pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
-        if holds_too_much(&reply.body) {
-            return Err(self.unreadable(Fault::at("", "too many values")));
-        }
-        let Object(wire) = parse::<Object<Wire<'_>>>(&reply.body, "")
+        let whole = if holds_too_much(&reply.body) {
+            Err(Fault::at("", "too many values"))
+        } else {
+            parse::<Object<Wire<'_>>>(&reply.body, "")
+        };
+        let Object(wire) = whole
             .map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })?;
         // Where both spellings are there and disagree, the one that reports an error is believed.
         let codes = [wire.errcode, wire.code];
