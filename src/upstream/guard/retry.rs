@@ -71,6 +71,7 @@ mod tests {
         assert!(retries.pause(1, None, later(10)).is_some_and(|pause| pause <= FIRST_PAUSE));
         assert_eq!(retries.pause(2, None, later(10)), None);
         assert_eq!(retries.pause(1, Some(Duration::from_secs(11)), later(10)), None, "the source asks for too long");
+        let retries = Retries::new(RetryConfig { attempts: 2, budget_percent: 20 });
         let asked = Duration::from_secs(3);
         assert!(retries.pause(1, Some(asked), later(10)).is_some_and(|pause| pause >= asked));
     }
