@@ -9,6 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The longest message of a source that is passed on, in characters (contract §4).
 const MAX_MESSAGE_CHARS: usize = 200;
+/// How much of a text is looked at, in characters: where it is nothing but credentials of a kilobyte, each with all of its bytes
+/// encoded, what is left of it still fills a message.
+const MAX_READ_CHARS: usize = 64 * 1024;
 /// Below this length a secret would match by chance.
 const MIN_SECRET_BYTES: usize = 4;
 /// How many secrets are known at a time: a source may still echo one that was changed a while ago.
@@ -32,7 +35,7 @@ impl Redactor {
     /// The text with every credential replaced, without control characters, cut at 200 characters.
     pub fn clean(&self, text: &str) -> String {
         // First, so that none of them parts a secret in two.
-        let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let mut text: String = text.chars().take(MAX_READ_CHARS).filter(|c| !c.is_control()).collect();
         let secrets = self.secrets();
         let mut secrets: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
         // The longest first, so that one which another begins with leaves nothing of that.
@@ -72,6 +75,17 @@ mod tests {
         assert_eq!(redactor.clean("bad token tok-12345\n!"), "bad token [redacted]!");
         assert_eq!(redactor.clean("tok-\n12345 ?token=tok%2D12345&x"), "[redacted] ?token=[redacted]&x");
         assert_eq!(redactor.clean(&"长".repeat(500)).chars().count(), 200);
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_looked_at_and_nothing_of_a_credential_is_left_at_its_end() {
+        let secret = "s-%".repeat(341);
+        let encoded = utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string();
+        let redactor = hiding(&[&secret]);
+        for form in [&secret, &encoded] {
+            assert_eq!(redactor.clean(&form.repeat(1_000)), "[redacted]".repeat(20));
+        }
+        assert_eq!(redactor.clean(&format!("{}after", "\n".repeat(MAX_READ_CHARS))), "");
     }
 
     #[test]
