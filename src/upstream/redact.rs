@@ -79,8 +79,7 @@ mod tests {
 
     #[test]
     fn of_a_long_text_the_beginning_is_looked_at_and_nothing_of_a_credential_is_left_at_its_end() {
-        let secret = "s-%".repeat(341);
-        let encoded = utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string();
+        let (secret, encoded) = ("-%!".repeat(341), "%2D%25%21".repeat(341));
         let redactor = hiding(&[&secret]);
         for form in [&secret, &encoded] {
             assert_eq!(redactor.clean(&form.repeat(1_000)), "[redacted]".repeat(20));
