@@ -187,7 +187,13 @@ mod tests {
         let (limiter, extractor) = (limit.0.limiter(), extractor());
         let mut refused = 0;
         for n in 0..1_000_000_u32 {
-            let bucket = extractor.extract(&from(&IpAddr::from(n.to_be_bytes()).to_string(), &[])).unwrap();
+            let [a, b] = [n >> 16, n & 0xffff].map(|half| u16::try_from(half).unwrap());
+            let address = match n % 2 {
+                0 => IpAddr::from(n.to_be_bytes()),
+                // A network of its own.
+                _ => IpAddr::from([0x2001, 0xdb8, a, b, 0, 0, 0, 1]),
+            };
+            let bucket = extractor.extract(&from(&address.to_string(), &[])).unwrap();
             refused += u32::from(limiter.check_key(&bucket).is_err());
         }
         assert!(limiter.len() as u64 <= BUCKETS, "{}", limiter.len());

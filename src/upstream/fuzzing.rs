@@ -87,12 +87,9 @@ pub fn value_as_text(data: &[u8]) {
     let attributes = &told.customer.records[0].attributes;
     assert_eq!(attributes.len(), 13);
     for (key, attribute) in attributes {
-        let value = match &attribute.value {
-            None => {
-                assert!(text.is_empty(), "{key}: what was sent is there");
-                continue;
-            }
-            Some(value) => value,
+        let Some(value) = &attribute.value else {
+            assert!(text.is_empty(), "{key}: what was sent is there");
+            continue;
         };
         match (value, &list, key.as_str()) {
             (AttributeValue::List(texts), Some(list), "6" | "8") => {
@@ -178,6 +175,7 @@ fn without_raw_page(page: &ListPage) -> Value {
     json!([rows, page.total, page.ended_early, page.next])
 }
 
+#[expect(clippy::ref_option, reason = "it is what a detail gives")]
 fn without_raw(told: &Option<SourcedCustomer>) -> Value {
     told.as_ref().map(stripped).into()
 }
@@ -233,7 +231,8 @@ fn check_error(status: u16, error: &UpstreamError) {
             }
         }
         Failure::BadPayload(text) => {
-            assert!(status == 200 || text == "too many values" || text.contains("fail_list"), "{status}: {text}");
+            // A refusal by its status stays one; what did not fail of a write may be told all the same.
+            assert!(status == 200 || text.contains("fail_list"), "{status}: {text}");
             let ours = |byte: u8| byte.is_ascii_alphanumeric() || b" ._[]".contains(&byte);
             assert!(text.len() <= 120 && text.bytes().all(ours), "{text}");
         }

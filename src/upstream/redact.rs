@@ -8,6 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The longest message of a source that is passed on, in characters (contract §4).
 const MAX_MESSAGE_CHARS: usize = 200;
+/// How much of a text is looked at, in characters: where it is nothing but credentials of a kilobyte, each with all of its bytes
+/// encoded, what is left of it still fills a message.
+const MAX_READ_CHARS: usize = 64 * 1024;
 /// Below this length a secret would match by chance.
 const MIN_SECRET_BYTES: usize = 4;
 /// How many secrets are known at a time: a source may still echo one that was changed a while ago.
@@ -31,7 +34,7 @@ impl Redactor {
     /// The text with every credential replaced, without control characters, cut at 200 characters.
     pub fn clean(&self, text: &str) -> String {
         // First, so that none of them parts a secret in two.
-        let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let mut text: String = text.chars().take(MAX_READ_CHARS).filter(|c| !c.is_control()).collect();
         let secrets = self.secrets();
         let mut secrets: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
         // The longest first, so that one which another begins with leaves nothing of that.
@@ -147,5 +150,15 @@ mod tests {
         redactor.hide(&"first".into());
         redactor.hide(&"last".into());
         assert_eq!(redactor.clean("first secret-1 secret-2 last"), "[redacted] secret-1 [redacted] [redacted]");
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_looked_at_and_nothing_of_a_credential_is_left_at_its_end() {
+        let (secret, encoded) = ("-%!".repeat(341), "%2D%25%21".repeat(341));
+        let redactor = hiding(&[&secret]);
+        for form in [&secret, &encoded] {
+            assert_eq!(redactor.clean(&form.repeat(1_000)), "[redacted]".repeat(20));
+        }
+        assert_eq!(redactor.clean(&format!("{}after", "\n".repeat(MAX_READ_CHARS))), "");
     }
 }

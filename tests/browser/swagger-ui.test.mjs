@@ -52,6 +52,18 @@ function watch(context) {
   return seen;
 }
 
+/** Collects what the page's policy keeps from happening; `violations` gives it. */
+async function watchPolicy(context) {
+  await context.addInitScript(() => {
+    window.policyViolations = [];
+    document.addEventListener('securitypolicyviolation', (event) => {
+      window.policyViolations.push(`${event.effectiveDirective}: ${event.blockedURI}`);
+    });
+  });
+}
+
+const violations = (page) => page.evaluate(() => window.policyViolations);
+
 /** Requests that leave for another origin; `data:` and `blob:` stay within the page. */
 function strangers(requests, origin) {
   return requests.filter((url) => !['data:', 'blob:'].includes(new URL(url).protocol) && new URL(url).origin !== origin);
@@ -71,6 +83,7 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
   });
   browser = await openBrowser();
   const seen = watch(browser);
+  await watchPolicy(browser);
   page = browser.pages()[0] ?? (await browser.newPage());
   const { origin } = new URL(demo.docs);
 
@@ -134,12 +147,30 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
     }
   });
 
-  await t.test('nothing was asked of another origin, and nothing went wrong', () => {
+  await t.test('nothing was asked of another origin, and nothing went wrong', async () => {
     assert.ok(seen.requests.includes(`${origin}/openapi.json`), 'the requests are recorded');
     assert.ok(seen.requests.includes(`${origin}/v1/customers/${demo.customerId}`));
     assert.deepEqual(strangers(seen.requests, origin), []);
     assert.deepEqual(seen.failures, []);
     assert.deepEqual(seen.complaints, []);
+    assert.deepEqual(await violations(page), [], 'all of it went on within the policy');
+  });
+
+  await t.test('the policy is in force: markup on the page runs nothing and asks nobody', async () => {
+    const ran = await page.evaluate(async () => {
+      const add = (name, members) => document.body.append(Object.assign(document.createElement(name), members));
+      add('script', { textContent: 'window.inlineRan = true' });
+      add('script', { src: 'https://elsewhere.example/x.js' });
+      add('img', { src: 'https://elsewhere.example/x.png' });
+      add('iframe', { src: 'https://elsewhere.example/' });
+      const asked = await fetch('https://elsewhere.example/').then(() => true, () => false);
+      return { asked, inline: window.inlineRan === true };
+    });
+    assert.deepEqual(ran, { asked: false, inline: false });
+    const expected = ['connect-src', 'frame-src', 'img-src', 'script-src-elem', 'script-src-elem'];
+    await page.waitForFunction((count) => window.policyViolations.length >= count, expected.length);
+    const kept = (await violations(page)).map((violation) => violation.split(':')[0]);
+    assert.deepEqual(kept.sort(), expected);
   });
 });
 

@@ -14,16 +14,16 @@ pub fn list(opener: &Opener, reply: &Reply, current: u64, size: u32, raw: bool) 
     let envelope = opener.open(reply)?.success()?;
     let unreadable = |fault| opener.unreadable(fault);
     let rows: Vec<wire::Customer> = envelope.objects().map_err(unreadable)?;
-    let mut raws: Vec<Option<Value>> =
+    let mut as_sent: Vec<Option<Value>> =
         if raw { envelope.data().map_err(unreadable)?.unwrap_or_default() } else { Vec::new() };
-    raws.resize(rows.len(), None);
+    as_sent.resize(rows.len(), None);
     let total = envelope.total().map_err(unreadable)?;
     let next = next_page(current, u64::from(size), rows.len() as u64, total);
     let convert = |(row, raw)| convert::customer(&opener.name, row, raw);
     // An empty page ends a walk whatever the total promises; that it promised more is not kept back.
     let seen_before = current.saturating_sub(1).saturating_mul(u64::from(size));
     let ended_early = rows.is_empty() && total.is_some_and(|total| total > seen_before);
-    let rows = rows.into_iter().zip(raws).map(convert).collect();
+    let rows = rows.into_iter().zip(as_sent).map(convert).collect();
     Ok(ListPage { rows, next: next.map(Position::Page), total, ended_early })
 }
 

@@ -29,16 +29,21 @@ pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> 
         }
         _ => None,
     };
-    let mut raws: Vec<Option<Value>> = Vec::new();
+    let mut as_sent: Vec<Option<Value>> = Vec::new();
     if raw {
         let mut data: Value = envelope.data().map_err(unreadable)?.unwrap_or_default();
         if let Value::Array(rows) = data["list"].take() {
-            raws.extend(rows.into_iter().map(Some));
+            as_sent.extend(rows.into_iter().map(Some));
         }
     }
-    raws.resize(page.list.len(), None);
+    as_sent.resize(page.list.len(), None);
     let convert = |(row, raw)| convert::list_row(&opener.name, row, raw);
-    Ok(ListPage { rows: page.list.into_iter().zip(raws).map(convert).collect(), next, total: None, ended_early: false })
+    Ok(ListPage {
+        rows: page.list.into_iter().zip(as_sent).map(convert).collect(),
+        next,
+        total: None,
+        ended_early: false,
+    })
 }
 
 /// One customer, whose relations are the rows; `None` where the source does not know it.

@@ -150,7 +150,8 @@ async fn keys_that_are_there_twice_are_told_by_their_place() {
 
 /// An object with these members before an empty list of items.
 fn members(members: impl Iterator<Item = String>) -> String {
-    format!("{{{}\"items\": []}}", members.map(|name| format!("\"{name}\": 1, ")).collect::<String>())
+    let members: Vec<String> = members.map(|name| format!("\"{name}\": 1, ")).collect();
+    format!("{{{}\"items\": []}}", members.concat())
 }
 
 #[tokio::test]

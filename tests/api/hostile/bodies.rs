@@ -45,7 +45,7 @@ async fn a_body_that_is_a_bomb_is_refused_and_takes_no_more_than_its_size() {
             assert!(matches!(reply.status, 400 | 413 | 422), "{what}: {}", reply.status);
         }
     }
-    process.is_unharmed(ROOM).await;
+    process.ends_unharmed(ROOM).await;
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn bombs_at_once_take_no_more_than_their_sizes() {
         wild::refused(what, &reply);
     });
     futures_util::future::join_all(send).await;
-    process.is_unharmed(count * 24 * MIB).await;
+    process.ends_unharmed(count * 24 * MIB).await;
 }
 
 /// A POST with the usual head and these headers, then this body, whatever they say of each other.
@@ -106,7 +106,7 @@ async fn a_body_over_the_limit_is_refused_however_its_size_is_told() {
     ] {
         only(what, exchange(process.address, &request).await, 413);
     }
-    process.is_unharmed(ROOM).await;
+    process.ends_unharmed(ROOM).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_body_in_tiny_chunks_takes_no_more_than_its_size() {
     // Each byte takes six on the wire, and would take forty if each chunk was kept by itself.
     let request = post("transfer-encoding: chunked", &chunked(&vec![b' '; 512 * 1024], 1));
     only("chunks of a byte", exchange(process.address, &request).await, 400);
-    process.is_unharmed(12 * MIB).await;
+    process.ends_unharmed(12 * MIB).await;
 }
 
 #[tokio::test]
@@ -153,5 +153,5 @@ async fn a_body_that_is_not_what_its_head_says_is_refused() {
     ] {
         only(what, exchange(process.address, &post("transfer-encoding: chunked", &chunks)).await, 400);
     }
-    process.is_unharmed(ROOM).await;
+    process.ends_unharmed(ROOM).await;
 }

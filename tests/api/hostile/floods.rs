@@ -36,7 +36,7 @@ async fn all_that_is_wild_leaves_the_process_as_it_was() {
             }
         }
     }
-    process.is_unharmed(48 * MIB).await;
+    process.ends_unharmed(48 * MIB).await;
 }
 
 /// Requests in all, each from an address of its own.
@@ -74,5 +74,5 @@ async fn fifty_thousand_addresses_leave_no_more_than_their_buckets() {
         }
     });
     join_all(connections).await;
-    process.is_unharmed(16 * MIB).await;
+    process.ends_unharmed(16 * MIB).await;
 }

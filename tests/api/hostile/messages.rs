@@ -225,5 +225,5 @@ async fn a_message_with_two_meanings_is_refused_and_one_with_a_meaning_read_and_
             wild::refused(what, reply);
         }
     }
-    process.is_unharmed(24 * MIB).await;
+    process.ends_unharmed(24 * MIB).await;
 }

@@ -5,6 +5,7 @@
 mod bodies;
 mod floods;
 mod messages;
+mod sources;
 
 use std::net::SocketAddr;
 
@@ -82,7 +83,7 @@ impl Process {
     }
 
     /// It serves on, never took more memory than this beside what it had, logged no error, and ends in peace.
-    async fn is_unharmed(mut self, bytes: u64) {
+    async fn ends_unharmed(mut self, bytes: u64) {
         self.serves().await;
         let grown = self.memory("VmHWM").saturating_sub(self.before);
         assert!(grown < bytes, "it took {} KiB more", grown / 1024);

@@ -6,7 +6,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{ALONE, Bytes, VENDORS};
 use crate::support::failures::check_discretion;
-use crate::support::{Gateway, Vendor};
+use crate::support::{Gateway, GatewayOptions, Vendor};
 
 const REDIRECTS: [u16; 6] = [300, 301, 302, 303, 307, 308];
 
@@ -97,6 +97,7 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
         let answer = |body| {
             ResponseTemplate::new(200)
                 .set_body_json(body)
+                .insert_header("set-cookie", "a=b; Domain=127.0.0.1")
                 .insert_header("location", uri.as_str())
                 .insert_header("content-location", uri.as_str())
                 .insert_header("refresh", format!("0; url={uri}").as_str())
@@ -110,7 +111,9 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
         // What the source called its next page is a text that it gets back.
         let cursor = page["page"]["next_cursor"].as_str().unwrap();
         stage.gateway.get(&format!("{}&cursor={cursor}", vendor.list_path())).await;
-        assert_eq!(calls(&stage.source).await, 2);
+        let asked = stage.source.received_requests().await.unwrap();
+        assert_eq!(asked.len(), 2);
+        assert!(asked.iter().all(|call| !call.headers.contains_key("cookie") && !call.headers.contains_key("referer")));
         stage.gateway.stop().await;
     }
     // A merge asks the other source about an id that the first one told.
@@ -121,4 +124,28 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
     gateway.get("/v1/customers/o-one?id_type=union_id").await.ok();
     gateway.stop().await;
     assert_eq!(calls(&elsewhere).await, 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_configured_gets_every_call_and_no_other_host_is_asked() {
+    let (proxy, source) = (MockServer::start().await, nobody().await);
+    for vendor in VENDORS {
+        let options = GatewayOptions {
+            juzibot_url: Some(source.uri()),
+            tanma_url: Some(source.uri()),
+            extra: format!("[outbound]\nproxy = \"{}\"\n", proxy.uri()),
+            ..GatewayOptions::default()
+        };
+        let gateway = Gateway::with(options).await;
+        proxy.reset().await;
+        let data = if vendor == Vendor::Juzibot { json!([]) } else { json!({"list": []}) };
+        let answer = ResponseTemplate::new(200).set_body_json(vendor.ok(data));
+        Mock::given(any()).respond_with(answer).mount(&proxy).await;
+        gateway.get(vendor.list_path()).await.ok();
+        let asked = proxy.received_requests().await.unwrap();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].headers["host"], source.address().to_string());
+        gateway.stop().await;
+    }
+    assert_eq!(calls(&source).await, 0);
 }

@@ -7,7 +7,7 @@ use crate::support::failures::check_discretion;
 use crate::support::{Reply, Vendor};
 
 /// Far deeper than any stack that reads it by calling itself.
-const DEEP: usize = 100_000;
+const DEEP: usize = 50_000;
 
 fn nested(open: &str, close: &str) -> String {
     format!("{}0{}", open.repeat(DEEP), close.repeat(DEEP))

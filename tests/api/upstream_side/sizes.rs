@@ -229,6 +229,12 @@ async fn the_largest_page_is_read_whole_and_one_of_a_million_values_is_not() {
             assert!(problem["detail"].as_str().unwrap().ends_with("too many values"), "{problem}");
         }
     }
+    // What a status says is not lost by that.
+    let body = format!("<html>{}</html>", ",".repeat(1_000_000));
+    for (status, answered, code) in [(401, 502, "source_credentials"), (500, 503, "source_unavailable")] {
+        stage.answer(ResponseTemplate::new(status).set_body_raw(body.clone(), "text/html")).await;
+        stage.list().await.problem(answered, code);
+    }
     stage.gateway.stop().await;
 }
 
