@@ -145,7 +145,7 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             "Rate limited",
             true,
             Caller,
-            "The caller's quota, or its address's, is spent; Retry-After tells when there is room.",
+            "A limit of the caller's is reached: its quota, its address's, its open streams, or its share of the kept answers; Retry-After tells when to ask again.",
         ),
         kind(
             C::Internal,
