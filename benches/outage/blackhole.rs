@@ -23,8 +23,10 @@ const AFTER: Duration = Duration::from_secs(30);
 
 /// A p99 in the hole to the one before it.
 const MOST_SLOWER: f64 = 1.5;
-/// The memory at most in the second half of the hole to that of its first half.
+/// The memory at most in the second half of the hole, and after it, to that of its first half.
 const MOST_GROWTH: f64 = 1.1;
+/// The memory at most in the hole to that before it: callers wait there who did not before.
+const MOST_STEP: f64 = 2.0;
 /// `breaker.open_for` of the configuration, and a call.
 const BACK_WITHIN: Duration = Duration::from_millis(5_500);
 
@@ -122,7 +124,7 @@ fn report(samples: &[Sample], readings: &[Reading], bounds: &mut Bounds) {
         for (phase, from, to) in phases {
             let of: Vec<&Sample> =
                 samples.iter().filter(|sample| sample.class == class && (from..to).contains(&sample.at)).collect();
-            let good = of.iter().filter(|sample| sample.status == 200).count();
+            let good = of.iter().filter(|sample| sample.good).count();
             let (half, most) = (percentile(&of, 0.5), percentile(&of, 0.99));
             p99.insert((class, phase), most);
             println!(
@@ -145,21 +147,24 @@ fn report(samples: &[Sample], readings: &[Reading], bounds: &mut Bounds) {
     }
     let half = BEFORE + HOLE / 2;
     #[expect(clippy::cast_precision_loss, reason = "a process of far less than 2^52 KiB")]
-    let growth = memory(half, BEFORE + HOLE) as f64 / memory(BEFORE, half) as f64;
-    bounds.at_most("resident, second half of the hole / first half", growth, MOST_GROWTH);
+    let ratio =
+        |of: (Duration, Duration), to: (Duration, Duration)| memory(of.0, of.1) as f64 / memory(to.0, to.1) as f64;
+    let (first, second) = ((BEFORE, half), (half, BEFORE + HOLE));
+    bounds.at_most("resident, hole / before", ratio((BEFORE, BEFORE + HOLE), (Duration::ZERO, BEFORE)), MOST_STEP);
+    bounds.at_most("resident, second half of the hole / first half", ratio(second, first), MOST_GROWTH);
+    bounds.at_most("resident, after / hole", ratio((BEFORE + HOLE, BEFORE + HOLE + AFTER), first), MOST_GROWTH);
     let opened = readings.iter().find(|reading| reading.at > BEFORE && reading.breaker == "open");
     println!("breaker open {:?} after the hole began", opened.map(|reading| reading.at.saturating_sub(BEFORE)));
     let healed = BEFORE + HOLE;
     let served = samples
         .iter()
-        .filter(|sample| sample.class.starts_with("juzibot") && sample.status == 200 && sample.at > healed)
+        .filter(|sample| sample.class.starts_with("juzibot") && sample.good && sample.at > healed)
         .map(|sample| sample.at + sample.took)
         .min();
     let back = served.map_or(f64::INFINITY, |at| at.saturating_sub(healed).as_secs_f64());
     bounds.at_most("first answer of the source after the hole ended, s", back, BACK_WITHIN.as_secs_f64());
-    let late =
-        samples.iter().filter(|sample| sample.at > healed + Duration::from_secs(6) && sample.status != 200).count();
-    println!("answers other than 200 of requests from 6 s after the hole: {late}");
+    let late = samples.iter().filter(|sample| sample.at > healed + Duration::from_secs(6) && !sample.good).count();
+    println!("answers without what was asked for, of requests from 6 s after the hole: {late}");
 }
 
 /// Seconds, for a plot: each second's percentiles and counts of each class, and each reading.
@@ -171,7 +176,7 @@ fn write(samples: &[Sample], readings: &[Reading]) {
         for (class, _) in MIX {
             let of: Vec<&Sample> =
                 samples.iter().filter(|sample| sample.class == class && sample.at.as_secs() == second).collect();
-            let good = of.iter().filter(|sample| sample.status == 200).count();
+            let good = of.iter().filter(|sample| sample.good).count();
             let (half, most) = (percentile(&of, 0.5), percentile(&of, 0.99));
             writeln!(text, "{second},{class},{},{good},{half:.2},{most:.2}", of.len()).unwrap();
         }

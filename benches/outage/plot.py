@@ -20,6 +20,7 @@ CLASSES = {
     "tanma_list": "lists of Tanma (goes on)",
     "merged": "details of both",
     "juzibot_detail": "details of JuziBot (answers nothing)",
+    "juzibot_write": "writes to JuziBot",
 }
 BEGINS, ENDS = 30, 90
 

@@ -222,7 +222,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    const HANGS: Duration = Duration::from_secs(60);
+    const HANGS: Duration = Duration::from_mins(1);
 
     fn breaker() -> Arc<Breaker> {
         Breaker::new(BreakerConfig {
