@@ -14,6 +14,8 @@ use super::jwk;
 const MIN_SECRET_BYTES: usize = 32;
 /// The most keys of one set. A token that names none is tried with each.
 const MOST_KEYS: usize = 64;
+/// What each block of PEM begins with.
+const BEGIN: &[u8] = b"-----BEGIN ";
 
 /// The keys of one moment, at least one.
 pub struct KeySet {
@@ -72,6 +74,10 @@ impl KeySet {
     pub fn of_pem(text: &[u8], algorithms: &[Algorithm]) -> Result<Self, String> {
         let unfit = || "expected public keys in PEM that fit the algorithms, one or more for each".to_owned();
         let blocks = pem::parse_many(text).map_err(|_| unfit())?;
+        // The crate passes over a block without an end: a file that was seen half written.
+        if text.windows(BEGIN.len()).filter(|window| *window == BEGIN).count() != blocks.len() {
+            return Err(unfit());
+        }
         let key = |block: &pem::Pem| jwk::of_pem(block).and_then(|jwk| jwk::key(&jwk, algorithms));
         let keys: Vec<Key> = blocks.iter().map(key).collect::<Result<_, _>>().map_err(|why| {
             // Which of several it is stays open; what is wrong with it does not.

@@ -40,9 +40,9 @@ impl Claimed {
         else {
             return Err(MALFORMED);
         };
-        let mut header = Members::decode(header)?;
+        let header = Members::decode(header)?;
         let claims = Members::decode(claims)?;
-        let algorithm = header.0.remove("alg").and_then(|alg| Algorithm::deserialize(alg).ok());
+        let algorithm = header.text("alg")?.and_then(|alg| alg.parse().ok());
         let algorithm = algorithm.ok_or("the token's algorithm is not accepted")?;
         let typ = header.text("typ")?.unwrap_or("JWT").to_ascii_lowercase();
         if !matches!(typ.as_str(), "jwt" | "at+jwt" | "application/at+jwt") {

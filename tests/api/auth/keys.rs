@@ -18,11 +18,11 @@ const ISSUERS: [(&str, &str, &str); 4] = [
     ("ed25519", "ed25519", r#"["EdDSA"]"#),
 ];
 
-fn key_file(name: &str) -> PathBuf {
+pub(super) fn key_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/keys/test-only-{name}.pem"))
 }
 
-fn pem(name: &str) -> Vec<u8> {
+pub fn pem(name: &str) -> Vec<u8> {
     std::fs::read(key_file(name)).unwrap()
 }
 
