@@ -68,6 +68,7 @@ struct WithTheToken;
 
 impl Expiry<TokenHash, Entry> for WithTheToken {
     fn expire_after_create(&self, _token: &TokenHash, entry: &Entry, _created: Instant) -> Option<Duration> {
-        Some(entry.left)
+        // The clock is read in whole seconds, and the last one counts.
+        Some(entry.left.saturating_add(Duration::from_secs(1)))
     }
 }
