@@ -68,7 +68,7 @@ impl Authenticator {
     }
 
     /// # Errors
-    /// `unauthenticated`, with the challenge that tells why; `overloaded` where the issuer's keys were never to be had.
+    /// `unauthenticated`, with the challenge that tells why; `issuer_unavailable` where the issuer's keys were never to be had.
     pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, Problem> {
         let hash = TokenHash::of(token);
         if let Some(caller) = self.known(hash) {
@@ -98,8 +98,8 @@ impl Authenticator {
         Err(match refusal {
             Refusal::Bad(why) => invalid(why),
             Refusal::NoKeys(wait) => {
-                let detail = "the keys of the token's issuer cannot be had at present";
-                Problem::new(ProblemCode::Overloaded, detail).with_retry_after(wait)
+                let detail = "the keys of the token's issuer could not be fetched yet";
+                Problem::new(ProblemCode::IssuerUnavailable, detail).with_retry_after(wait)
             }
         })
     }

@@ -170,7 +170,7 @@ async fn tokens_wait_for_keys_that_were_never_there_and_are_not_called_bad() {
     let pair = Pair::named("late");
     let host = Publisher::answering(ResponseTemplate::new(500)).await;
     let gateway = gateway(&[host.section("late", OFTEN)]).await;
-    let problem = ask(&gateway, &pair.bearer("late")).await.problem(503, "overloaded");
+    let problem = ask(&gateway, &pair.bearer("late")).await.problem(503, "issuer_unavailable");
     assert_eq!(problem["retryable"], true);
     // What is bad whatever the keys are is told so, and other issuers are not concerned.
     refuses(&ask(&gateway, &pair.bearer("nobody")).await);
@@ -191,7 +191,7 @@ async fn a_host_that_hangs_delays_neither_the_start_nor_other_issuers() {
     let bearer = pair.bearer("hanging");
     let asked = (0..10).map(|_| ask(&gateway, &bearer));
     for reply in join_all(asked).await {
-        reply.problem(503, "overloaded");
+        reply.problem(503, "issuer_unavailable");
     }
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     gateway.stop().await;
