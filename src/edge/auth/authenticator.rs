@@ -10,6 +10,7 @@ use crate::model::{Caller, CallerId, Problem, ProblemCode, SourceName};
 use crate::outbound::{ClientConfig, ClientError};
 use crate::telemetry::metrics;
 
+use super::fetched::FetchedKeys;
 use super::issuer::{Keys, Refusal, Verifier};
 use super::token::{Claimed, Verified};
 use super::verified::{Entry, TokenHash, VerifiedTokens};
@@ -62,7 +63,7 @@ impl Authenticator {
         });
         let fetched: Vec<_> = fetched.collect();
         async move {
-            let mut following: JoinSet<()> = fetched.into_iter().map(|keys| keys.follow()).collect();
+            let mut following: JoinSet<()> = fetched.into_iter().map(FetchedKeys::follow).collect();
             while following.join_next().await.is_some() {}
         }
     }

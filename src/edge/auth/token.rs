@@ -13,7 +13,7 @@ use serde_json::{Number, Value};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-/// The longest subject, in bytes (OpenID Connect Core §2).
+/// The longest subject, in bytes (`OpenID` Connect Core §2).
 const MAX_SUB_BYTES: usize = 255;
 
 const MALFORMED: &str = "the token is malformed";
