@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 use crate::live::Reread;
-use crate::model::{Caller, CallerId, Problem, ProblemCode, SourceName};
+use crate::model::{Caller, CallerId, Problem, SourceName};
 use crate::outbound::{ClientConfig, ClientError};
 use crate::telemetry::metrics;
 
@@ -14,7 +14,7 @@ use super::fetched::FetchedKeys;
 use super::issuer::{Keys, Refusal, Verifier};
 use super::token::{Claimed, Verified};
 use super::verified::{Entry, TokenHash, VerifiedTokens};
-use super::{Auth, CallerConfig, invalid};
+use super::{Auth, CallerConfig, invalid, without_keys};
 
 /// Verifies tokens and tells what their callers may see.
 pub struct Authenticator {
@@ -98,10 +98,7 @@ impl Authenticator {
         }
         Err(match refusal {
             Refusal::Bad(why) => invalid(why),
-            Refusal::NoKeys(wait) => {
-                let detail = "the keys of the token's issuer could not be fetched yet";
-                Problem::new(ProblemCode::IssuerUnavailable, detail).with_retry_after(wait)
-            }
+            Refusal::NoKeys(wait) => without_keys(wait),
         })
     }
 

@@ -13,6 +13,7 @@ mod token;
 mod verified;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderName};
@@ -22,10 +23,14 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use crate::model::{Problem, ProblemCode};
+use crate::upstream::Deadline;
 
 pub use authenticator::Authenticator;
 pub use keys::KeySet;
 pub use settings::{Auth, CallerConfig, Issuer, IssuerKeys, JwksUrl};
+
+/// For requests without a deadline.
+const LONGEST: Duration = Duration::from_secs(10);
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -35,8 +40,12 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Response {
     let started = Instant::now();
+    let deadline = request.extensions().get::<Deadline>().map_or(started + LONGEST, |deadline| deadline.0);
     let verified = match bearer(request.headers()) {
-        Ok(token) => authenticator.verify(token).await,
+        // What it may wait for are keys.
+        Ok(token) => tokio::time::timeout_at(deadline, authenticator.verify(token))
+            .await
+            .unwrap_or_else(|_late| Err(without_keys(Duration::from_secs(1)))),
         Err(problem) => Err(problem),
     };
     match verified {
@@ -74,6 +83,12 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 fn names_bearer(value: &HeaderValue) -> bool {
     let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+}
+
+/// A token that is neither good nor bad as long as its issuer's keys are not there.
+fn without_keys(wait: Duration) -> Problem {
+    let detail = "the keys of the token's issuer could not be fetched yet";
+    Problem::new(ProblemCode::IssuerUnavailable, detail).with_retry_after(wait)
 }
 
 /// A bad token: 401, with the challenge that tells why (RFC 6750 §3).

@@ -189,6 +189,10 @@ async fn a_host_that_hangs_delays_neither_the_start_nor_other_issuers() {
     ask(&gateway, &Token::default().bearer()).await.ok();
     assert!(begun.elapsed() < Duration::from_secs(5));
     let bearer = pair.bearer("hanging");
+    // Nobody waits longer than they said.
+    let impatient = [("authorization", bearer.as_str()), ("prefer", "wait=1")];
+    gateway.get_with("/v1/me", &impatient).await.problem(503, "issuer_unavailable");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     let asked = (0..10).map(|_| ask(&gateway, &bearer));
     for reply in join_all(asked).await {
         reply.problem(503, "issuer_unavailable");
