@@ -12,7 +12,7 @@ use crate::model::Caller;
 use super::keys::KeyId;
 use super::token::Life;
 
-/// What all entries may take, in bytes: some 40,000 tokens of usual size.
+/// What all entries may take, in bytes: some 25,000 tokens of usual size.
 const MAX_BYTES: u64 = 32 << 20;
 /// What an entry takes beside what the token says.
 const ENTRY_BYTES: usize = 512;

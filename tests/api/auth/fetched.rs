@@ -1,10 +1,11 @@
 //! Keys at a URL.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::time::Instant;
 use wiremock::ResponseTemplate;
 
 use super::publisher::{Pair, Publisher, set, until};
