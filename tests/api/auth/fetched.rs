@@ -1,8 +1,11 @@
 //! Keys at a URL.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
@@ -120,14 +123,22 @@ async fn no_good_token_is_refused_while_keys_change_under_load() {
             }
             signing.store(next, Ordering::SeqCst);
             a_while().await;
+            let known = old.bearer("rotating");
+            ask(&gateway, &known).await.ok();
             host.publish(&[new], NOW);
             // What was good is not for longer than the key is there, though it was found good before.
-            refuses(&until(&gateway, &old.bearer("rotating"), 401).await);
+            refuses(&until(&gateway, &known, 401).await);
         }
         over.store(true, Ordering::SeqCst);
     };
     tokio::join!(callers, issuer);
     gateway.stop().await;
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[tokio::test]
@@ -151,6 +162,9 @@ async fn keys_are_kept_while_their_host_is_down_or_talks_nonsense() {
         json(json!({"keys": [secret]})),
         json(json!({"keys": many})),
         json(json!({"keys": [new.jwk()], "padding": padding})),
+        ResponseTemplate::new(200)
+            .insert_header("content-encoding", "gzip")
+            .set_body_bytes(gzipped(json!({"keys": [new.jwk()], "padding": padding}).to_string().as_bytes())),
     ];
     for (n, answer) in nonsense.into_iter().enumerate() {
         let host = Publisher::of(&[&good]).await;
@@ -216,5 +230,21 @@ async fn a_key_without_a_name_and_one_of_several_with_the_same_name_vouch_too() 
     assert_eq!(host.fetches().await, 1);
     // A name that is another key's is no name of this one.
     refuses(&ask(&gateway, &Pair { kid: Some("other".to_owned()), ..one }.bearer("loose")).await);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_key_is_looked_for_too_where_neither_it_nor_the_token_has_a_name() {
+    let [old, new] = [(); 2].map(|()| Pair { kid: None, ..Pair::named("") });
+    let host = Publisher::of(&[&old]).await;
+    let gateway = gateway(&[host.section("nameless", ONCE)]).await;
+    ask(&gateway, &old.bearer("nameless")).await.ok();
+    host.publish(&[&new], NOW);
+    // What is wrong with the claims of a token that a key has signed is no reason.
+    refuses(&ask(&gateway, &old.bearer_with("nameless", &json!({"aud": "someone-else"}))).await);
+    assert_eq!(host.fetches().await, 1);
+    ask(&gateway, &new.bearer("nameless")).await.ok();
+    refuses(&ask(&gateway, &old.bearer("nameless")).await);
+    assert_eq!(host.fetches().await, 2);
     gateway.stop().await;
 }
