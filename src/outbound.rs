@@ -4,25 +4,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 /// What all calls share of the way out.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// A proxy for all calls; the environment is never asked for one.
-    pub proxy: Option<Url>,
+    /// The URL of a proxy for all calls, which may hold a password; the environment is never asked for one.
+    pub proxy: Option<SecretString>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
     /// Whether sources are told the trace that a call belongs to.
     pub propagate_trace: bool,
-}
-
-/// The proxy's URL may hold a password.
-impl std::fmt::Debug for ClientConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let proxy = self.proxy.as_ref().and_then(Url::host_str);
-        f.debug_struct("ClientConfig").field("proxy", &proxy).field("ca_file", &self.ca_file).finish_non_exhaustive()
-    }
 }
 
 /// A client that cannot be built.
@@ -56,7 +49,7 @@ pub fn client(shared: &ClientConfig, connect_timeout: Duration) -> Result<reqwes
         .tcp_nodelay(true)
         .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
     if let Some(proxy) = &shared.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(ClientError::build)?);
+        builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
     }
     if let Some(path) = &shared.ca_file {
         let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
@@ -69,8 +62,12 @@ pub fn client(shared: &ClientConfig, connect_timeout: Duration) -> Result<reqwes
 /// An absolute URL with a host, without user, password and fragment.
 pub fn absolute(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let plain = url.has_host() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    plain.then_some(url)
+    (url.has_host() && !has_credentials(&url) && url.fragment().is_none()).then_some(url)
+}
+
+/// Whether a URL holds a user or a password.
+pub fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// How a URL is reached.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::edge::{CallerConfig, Issuer};
@@ -165,14 +166,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn client(&self, raw: &raw::Outbound, telemetry: &raw::Telemetry) -> Result<ClientConfig, ConfigError> {
-        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let proxy = text(&raw.proxy).map(|proxy| {
-            Url::parse(&proxy)
-                .map_err(|_| self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""))
-        });
+        let proxy = raw.proxy.as_ref().filter(|proxy| !proxy.expose_secret().is_empty());
+        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
+            return Err(self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""));
+        }
         Ok(ClientConfig {
-            proxy: proxy.transpose()?,
-            ca_file: text(&raw.ca_file).map(PathBuf::from),
+            proxy: proxy.cloned(),
+            ca_file: raw.ca_file.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             propagate_trace: telemetry.propagate_to_sources,
         })
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::ClientAddressHeader;
+use crate::outbound::has_credentials;
 use crate::upstream::{SourceConfig, hidden, list, word};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -236,8 +237,9 @@ impl Default for Cache {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbound {
+    /// May hold a password.
     #[serde(serialize_with = "without_credentials")]
-    pub proxy: Option<String>,
+    pub proxy: Option<SecretString>,
     pub ca_file: Option<String>,
 }
 
@@ -305,9 +307,9 @@ fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ve
 
 /// A URL whose user and password are hidden.
 #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
-fn without_credentials<S: serde::Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    match url.as_deref().and_then(|url| url::Url::parse(url).ok()) {
-        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match url.as_ref().and_then(|url| url::Url::parse(url.expose_secret()).ok()) {
+        Some(url) if has_credentials(&url) => {
             serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),
