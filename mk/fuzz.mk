@@ -1,7 +1,7 @@
 # The fuzzer, on what anybody may send: callers, and sources. Its corpus is a part of `make test`.
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= cursor query remarks follow_ups juzibot tanma value_as_text
+FUZZ_TARGETS ?= cursor query remarks follow_ups token juzibot tanma value_as_text
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZ_SECONDS; what it finds stays in fuzz/artifacts

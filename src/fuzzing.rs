@@ -4,9 +4,17 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
 use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use serde_json::{Map, Value};
 
+use crate::edge::{Auth, Authenticator, Issuer, IssuerKeys, KeySet};
 use crate::live::Live;
+use crate::model::{Caller, Problem};
+use crate::outbound::ClientConfig;
 use crate::service::cursor::{Binding, CursorKeys, Cursors, WalkState};
 use crate::upstream::Position;
 
@@ -37,19 +45,64 @@ pub fn cursor(data: &[u8]) {
     assert!(tampered == sealed || CURSORS.open(&tampered, &binding, Timestamp::UNIX_EPOCH).is_err());
 }
 
+/// Tokens that nobody signed, and claims that an issuer did.
+pub fn token(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    assert!(verify(&text).is_err(), "a forged token is good");
+    let encoded = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+    let message = format!("{}.{}", encoded(br#"{"alg":"HS256"}"#), encoded(data));
+    let signature = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(&*SECRET), Algorithm::HS256);
+    let signed = format!("{message}.{}", signature.expect("a secret signs anything"));
+    if let Ok(caller) = verify(&signed) {
+        let claims: Map<String, Value> = serde_json::from_slice(data).expect("good claims are an object");
+        assert_eq!((&*caller.id.issuer, claims["iss"].as_str()), (SECRET_ISSUER, Some(SECRET_ISSUER)));
+        assert!(!caller.id.subject.is_empty() && claims["sub"] == *caller.id.subject);
+        assert!(claims["exp"].is_number() && claims.contains_key("aud"));
+        assert!(verify(&signed).is_ok_and(|again| again.id == caller.id), "it is known by now");
+    }
+}
+
+static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| rand::random::<[u8; 32]>().map(|byte| b'!' + byte % 64));
+const SECRET_ISSUER: &str = "https://secret";
+
+/// By an issuer with a secret and one with a public key.
+fn verify(token: &str) -> Result<Arc<Caller>, Problem> {
+    use Algorithm::{HS256, HS384, HS512, PS256, RS256};
+    static AUTHENTICATOR: LazyLock<Authenticator> = LazyLock::new(|| {
+        let issuer = |issuer: &str, algorithms: &[Algorithm], keys: Result<KeySet, String>| Issuer {
+            name: "any".to_owned(),
+            issuer: issuer.to_owned(),
+            audience: vec!["scrm-gateway".to_owned()],
+            algorithms: algorithms.to_vec(),
+            keys: IssuerKeys::Held(Arc::new(Live::fixed(keys.expect("the keys are good")))),
+        };
+        let public = include_bytes!("../tests/fixtures/keys/test-only-rsa.public.pem");
+        let (symmetric, asymmetric) = ([HS256, HS384, HS512], [RS256, PS256]);
+        let issuers = vec![
+            issuer(SECRET_ISSUER, &symmetric, KeySet::of_secrets(&*SECRET, &symmetric)),
+            issuer("https://public", &asymmetric, KeySet::of_pem(public, &asymmetric)),
+        ];
+        let auth = Auth { issuers, default_sources_all: true, leeway: Duration::from_secs(30) };
+        let authenticator = Authenticator::new(&auth, Vec::new(), Vec::new(), &ClientConfig::default());
+        authenticator.expect("nothing is built that could fail")
+    });
+    AUTHENTICATOR.verify(token).now_or_never().expect("keys at hand are not waited for")
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 7] = [
+    const TARGETS: [Target; 8] = [
         ("cursor", super::cursor),
         ("follow_ups", super::follow_ups),
         ("juzibot", super::juzibot),
         ("query", super::query),
         ("remarks", super::remarks),
         ("tanma", super::tanma),
+        ("token", super::token),
         ("value_as_text", super::value_as_text),
     ];
 

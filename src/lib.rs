@@ -15,6 +15,7 @@ pub mod fuzzing;
 pub mod live;
 pub mod model;
 pub mod openapi;
+pub mod outbound;
 pub mod routes;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

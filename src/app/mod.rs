@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config::Config;
-use crate::edge::{AddressLimit, AddressLimitConfig, AuthError, Authenticator, Edge, SWEEP_EVERY, Timeouts};
+use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Edge, SWEEP_EVERY, Timeouts};
 use crate::live::{self, Live, Reread};
 use crate::model::{CallerId, SourceName};
 use crate::openapi;
+use crate::outbound::ClientError;
 use crate::routes::{self, Services, docs, health};
 use crate::service::Sources;
 use crate::service::batch::Batches;
@@ -31,7 +32,7 @@ use crate::service::walk::Walks;
 use crate::store::idempotency::IdempotencyStore;
 use crate::store::quota::Quotas;
 use crate::telemetry;
-use crate::upstream::{self, ClientError};
+use crate::upstream;
 
 /// What a probe in flight is given when the process ends.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -41,8 +42,6 @@ const ADMIN_CONNECTIONS: usize = 100;
 /// What keeps the service from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    Auth(#[from] AuthError),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("cannot listen on {address}: {error}")]
@@ -111,10 +110,11 @@ pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     let stop = CancellationToken::new();
     let (drain, reread) = (config.server.drain_timeout, config.server.reread_files);
     let files = AbortOnDropHandle::new(tokio::spawn(live::follow(app.files.clone(), reread)));
+    let jwks = AbortOnDropHandle::new(tokio::spawn(app.edge.authenticator.follow()));
     let serving = run(app, listener, admin_listener, drain, stop.clone());
     let task = tokio::spawn(async move {
         serving.await;
-        drop(files);
+        drop((files, jwks));
     });
     tracing::info!(%address, %admin_address, "serving");
     Ok(Gateway { address, admin_address, stop, task })
@@ -190,9 +190,11 @@ impl App {
             let id = CallerId { issuer: caller.issuer.as_str().into(), subject: caller.subject.as_str().into() };
             Some((id, caller.quota?))
         });
+        let authenticator = Authenticator::new(&config.auth, config.callers.clone(), names, &config.client)?;
+        files.extend(authenticator.files());
         let server = &config.server;
         let edge = Edge {
-            authenticator: Arc::new(Authenticator::new(&config.auth, config.callers.clone(), names)?),
+            authenticator: Arc::new(authenticator),
             quotas: Arc::new(Quotas::new(config.rate_limit.default, overrides)),
             address_limit: AddressLimit::new(AddressLimitConfig {
                 quota: config.rate_limit.per_address,

@@ -8,7 +8,8 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::config::{Config, Issuer, IssuerKeys};
+use crate::config::Config;
+use crate::edge::{Issuer, IssuerKeys};
 
 use super::{CliError, ConfigArgs, say};
 
@@ -78,11 +79,11 @@ pub(super) fn sign(
     encode(&Header::new(issuer.algorithms[0]), &claims, &key).map_err(|_| TokenError::Signing)
 }
 
-fn signer<'a>(config: &'a Config, name: Option<&str>) -> Result<(&'a Issuer, &'a SecretString), TokenError> {
+fn signer<'a>(config: &'a Config, name: Option<&str>) -> Result<(&'a Issuer, SecretString), TokenError> {
     let wanted = |issuer: &&Issuer| name.is_none_or(|name| issuer.name == name);
     let mut signers = config.auth.issuers.iter().filter(wanted).filter_map(|issuer| match &issuer.keys {
-        IssuerKeys::Secrets(secrets) => Some((issuer, secrets.first()?)),
-        IssuerKeys::PublicKey(_) => None,
+        IssuerKeys::Held(live) => Some((issuer, live.get().signing_secret()?.clone())),
+        IssuerKeys::Fetched(_) => None,
     });
     match (signers.next(), signers.next()) {
         (Some(one), None) => Ok(one),

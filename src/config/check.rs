@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use jsonwebtoken::Algorithm;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
+use crate::edge::{CallerConfig, Issuer};
 use crate::live::Live;
+use crate::outbound::{self, ClientConfig};
 use crate::service::cursor::CursorKeys;
 use crate::service::walk::StreamLimits;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{self, ClientConfig, SourceConfig, origin, shown_origin};
+use crate::upstream::{self, SourceConfig, origin, shown_origin};
 
-use super::{CallerConfig, ConfigError, Issuer, IssuerKeys, Server, raw};
+use super::{ConfigError, Server, raw};
 
 /// Turns raw values into valid ones, and says where a bad one came from.
 pub(super) struct Checker<'a> {
@@ -86,7 +87,7 @@ impl Checker<'_> {
             }
         }
         let public_url = raw.public_url.as_deref().map(|text| {
-            let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !upstream::has_credentials(url);
+            let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !outbound::has_credentials(url);
             Url::parse(text).ok().filter(sound).ok_or_else(|| {
                 let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
                 self.fault("server.public_url", expected)
@@ -107,49 +108,6 @@ impl Checker<'_> {
             max_connections: raw.max_connections,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
             reread_files: raw.reread_files,
-        })
-    }
-
-    pub(super) fn issuer(&self, name: &str, raw: &raw::Issuer) -> Result<Issuer, ConfigError> {
-        let key = |key: &str| format!("auth.issuers.{name}.{key}");
-        if raw.audience.is_empty() {
-            return Err(self.fault(key("audience"), "expected at least one audience"));
-        }
-        let symmetric =
-            |algorithm: &Algorithm| matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
-        let all = |wanted: bool| raw.algorithms.iter().all(|algorithm| symmetric(algorithm) == wanted);
-        let keys = match (&raw.secret, &raw.secret_file, &raw.public_key_file) {
-            (Some(secret), None, None) => IssuerKeys::Secrets(vec![secret.clone()]),
-            (None, Some(file), None) => IssuerKeys::Secrets(self.secrets(&key("secret_file"), file)?),
-            (None, None, Some(file)) => IssuerKeys::PublicKey(
-                std::fs::read(file)
-                    .map_err(|error| self.fault(key("public_key_file"), &format!("cannot be read: {error}")))?,
-            ),
-            _ => {
-                let expected = "expected exactly one of secret, secret_file and public_key_file";
-                return Err(self.fault(format!("auth.issuers.{name}"), expected));
-            }
-        };
-        let fits = match &keys {
-            IssuerKeys::Secrets(secrets) => {
-                if secrets.iter().any(|secret| secret.expose_secret().len() < raw::MIN_JWT_SECRET_BYTES) {
-                    let expected = "expected a secret of 32 bytes or more (RFC 7518 §3.2)";
-                    return Err(self.fault(key("secret"), expected));
-                }
-                all(true)
-            }
-            IssuerKeys::PublicKey(_) => all(false),
-        };
-        if raw.algorithms.is_empty() || !fits {
-            let expected = "expected HS256, HS384 or HS512 with a secret, and RS, PS, ES or EdDSA with a public key";
-            return Err(self.fault(key("algorithms"), expected));
-        }
-        Ok(Issuer {
-            name: name.to_owned(),
-            issuer: raw.issuer.clone(),
-            audience: raw.audience.clone(),
-            algorithms: raw.algorithms.clone(),
-            keys,
         })
     }
 
@@ -189,18 +147,6 @@ impl Checker<'_> {
 
     pub(super) fn at_most(&self, key: &str, value: Duration, most: Duration) -> Result<Duration, ConfigError> {
         if value <= most { Ok(value) } else { Err(self.fault(key, &format!("expected at most {}s", most.as_secs()))) }
-    }
-
-    /// A file of secrets, one a line.
-    pub(super) fn secrets(&self, key: &str, path: &Path) -> Result<Vec<SecretString>, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| self.fault(key, &format!("{} cannot be read: {error}", path.display())))?;
-        let secrets: Vec<SecretString> =
-            text.lines().filter(|line| !line.is_empty()).map(|line| line.to_owned().into()).collect();
-        if secrets.is_empty() {
-            return Err(self.fault(key, &format!("{} holds no secret", path.display())));
-        }
-        Ok(secrets)
     }
 
     pub(super) fn cursor_keys(&self, path: Option<&Path>) -> Result<Option<Arc<Live<CursorKeys>>>, ConfigError> {

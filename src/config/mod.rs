@@ -4,6 +4,7 @@
 //! [`raw`] is the form it is written in; what this module hands out needs no further check.
 
 mod check;
+mod issuers;
 mod raw;
 
 use std::net::SocketAddr;
@@ -13,21 +14,20 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use ipnet::IpNet;
-use jsonwebtoken::Algorithm;
-use secrecy::SecretString;
 use url::Url;
 
+use crate::edge::{Auth, CallerConfig, ClientAddressHeader};
 use crate::live::Live;
 use crate::model::SourceName;
+use crate::outbound::ClientConfig;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
 use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{ClientConfig, SourceConfig, Unreadable};
+use crate::upstream::{SourceConfig, Unreadable};
 
 use check::Checker;
-pub use raw::ClientAddressHeader;
 use raw::Raw;
 
 /// The environment's variables are `SCRM_GATEWAY__SECTION__KEY`.
@@ -78,45 +78,6 @@ pub struct Server {
     pub streams: StreamLimits,
     /// How often the files of secrets and keys are looked at.
     pub reread_files: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub struct Auth {
-    pub issuers: Vec<Issuer>,
-    /// Whether a caller that no claim and no entry gives sources sees all of them.
-    pub default_sources_all: bool,
-    pub leeway: Duration,
-}
-
-/// One issuer of tokens.
-#[derive(Debug, Clone)]
-pub struct Issuer {
-    /// Its name in the configuration.
-    pub name: String,
-    /// What `iss` must be.
-    pub issuer: String,
-    /// One of these `aud` must hold.
-    pub audience: Vec<String>,
-    pub algorithms: Vec<Algorithm>,
-    pub keys: IssuerKeys,
-}
-
-#[derive(Debug, Clone)]
-pub enum IssuerKeys {
-    /// The first signs, all verify.
-    Secrets(Vec<SecretString>),
-    /// A public key in PEM.
-    PublicKey(Vec<u8>),
-}
-
-/// What stands over the defaults for one caller.
-#[derive(Debug, Clone)]
-pub struct CallerConfig {
-    /// What the caller's `iss` is.
-    pub issuer: String,
-    pub subject: String,
-    pub sources: Option<Vec<SourceName>>,
-    pub quota: Option<QuotaConfig>,
 }
 
 #[derive(Debug, Clone, Copy)]

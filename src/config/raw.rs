@@ -13,10 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::{SourceConfig, has_credentials, hidden, list, word};
-
-/// The shortest secret of an HMAC signature: as long as SHA-256's output (RFC 7518 §3.2).
-pub const MIN_JWT_SECRET_BYTES: usize = 32;
+use crate::edge::ClientAddressHeader;
+use crate::outbound::has_credentials;
+use crate::upstream::{SourceConfig, hidden, list, word};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -91,15 +90,6 @@ impl Default for Server {
     }
 }
 
-/// The header in which the trusted proxies name the client. One alone is believed: a proxy writes one and passes the other
-/// on as the client wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClientAddressHeader {
-    XForwardedFor,
-    Forwarded,
-}
-
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
@@ -138,6 +128,16 @@ pub struct Issuer {
     pub secret_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// How often `jwks_url` is asked.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub jwks_refresh: Option<Duration>,
+    /// What lies between two times that tokens with unknown keys make us ask it.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub jwks_cool_down: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

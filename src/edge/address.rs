@@ -16,11 +16,10 @@ use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
-use crate::config::ClientAddressHeader;
 use crate::model::{Problem, ProblemCode};
 use crate::store::quota::QuotaConfig;
 
-use super::forwarded;
+use super::forwarded::{self, ClientAddressHeader};
 
 /// How many buckets there are. All of them in use take some 10 MB.
 const BUCKETS: u64 = 1 << 18;

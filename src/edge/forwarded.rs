@@ -7,8 +7,16 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
 
-use crate::config::ClientAddressHeader;
+/// The header in which the trusted proxies name the client. One alone is believed: a proxy writes one and passes the other
+/// on as the client wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressHeader {
+    XForwardedFor,
+    Forwarded,
+}
 
 /// The addresses that proxies wrote, the nearest proxy's first; `None` for a word that names none or cannot be read.
 pub(super) fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Box<dyn Iterator<Item = Option<IpAddr>> + '_> {

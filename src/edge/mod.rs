@@ -31,8 +31,9 @@ use crate::routes::BodyLimit;
 use crate::store::quota::Quotas;
 
 pub use address::{AddressLimit, AddressLimitConfig};
-pub use auth::{AuthError, Authenticator};
+pub use auth::{Auth, Authenticator, CallerConfig, Issuer, IssuerKeys, JwksUrl, KeySet};
 pub use deadline::Timeouts;
+pub use forwarded::ClientAddressHeader;
 pub(crate) use overload::Held;
 
 /// What the edge needs to decide.
@@ -157,7 +158,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::config::{Auth, ClientAddressHeader};
+    use crate::outbound::ClientConfig;
     use crate::store::quota::QuotaConfig;
     use crate::telemetry;
 
@@ -169,7 +170,9 @@ mod tests {
         };
         let auth = Auth { issuers: Vec::new(), default_sources_all: true, leeway: Duration::ZERO };
         Edge {
-            authenticator: Arc::new(Authenticator::new(&auth, Vec::new(), Vec::new()).unwrap()),
+            authenticator: Arc::new(
+                Authenticator::new(&auth, Vec::new(), Vec::new(), &ClientConfig::default()).unwrap(),
+            ),
             quotas: Arc::new(Quotas::new(quota, [])),
             address_limit: AddressLimit::new(AddressLimitConfig {
                 quota,

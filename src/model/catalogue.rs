@@ -45,7 +45,7 @@ const fn kind(
 }
 
 /// Every problem there is, in the order of its code.
-pub const CATALOGUE: [ProblemKind; 22] = {
+pub const CATALOGUE: [ProblemKind; 23] = {
     use ProblemCode as C;
     use Who::{Caller, Operator, Source};
     [
@@ -189,6 +189,14 @@ pub const CATALOGUE: [ProblemKind; 22] = {
             "The source cannot be reached or says that it cannot serve.",
         ),
         kind(C::Overloaded, 503, "Overloaded", true, Operator, "The gateway sheds load, or is stopping."),
+        kind(
+            C::IssuerUnavailable,
+            503,
+            "Issuer unavailable",
+            true,
+            Operator,
+            "The keys of the token's issuer could not be fetched yet, so that the token is neither good nor bad.",
+        ),
         kind(
             C::SourceTimeout,
             504,

@@ -32,6 +32,7 @@ pub enum ProblemCode {
     SourceRateLimited,
     SourceUnavailable,
     Overloaded,
+    IssuerUnavailable,
     SourceTimeout,
 }
 
@@ -65,6 +66,7 @@ impl ProblemCode {
             Self::SourceRateLimited => "source_rate_limited",
             Self::SourceUnavailable => "source_unavailable",
             Self::Overloaded => "overloaded",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::SourceTimeout => "source_timeout",
         }
     }

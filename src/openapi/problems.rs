@@ -45,6 +45,7 @@ fn statuses(operation: &Operation) -> Vec<u16> {
 fn response(operation: &Operation, status: u16) -> Response {
     let possible = |code: ProblemCode| match code {
         ProblemCode::CursorInvalid => operation.operation_id.as_deref() == Some("listCustomers"),
+        ProblemCode::IssuerUnavailable => scopes(operation).is_some(),
         ProblemCode::IdempotencyKeyReused => writes(operation),
         ProblemCode::SourceRateLimited | ProblemCode::SourceUnavailable => asks_sources(operation),
         _ => true,

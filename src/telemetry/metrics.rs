@@ -40,11 +40,15 @@ fn describe() {
     describe_histogram!(REQUESTS, Unit::Seconds, "Requests, by route, method, status and problem code.");
     describe_histogram!(CALLS, Unit::Seconds, "Calls to sources, by operation and decoded outcome.");
     describe_counter!(LOOKUPS, "Lookups of details, by source and what the cache did.");
+    describe_counter!(TOKENS, "Good tokens, by issuer and whether their signature was checked or known to be good.");
+    describe_counter!(JWKS, "Fetches of JWK sets, by issuer and result.");
 }
 
 const REQUESTS: &str = "http_server_request_duration_seconds";
 const CALLS: &str = "source_call_duration_seconds";
 const LOOKUPS: &str = "detail_cache_lookups_total";
+const TOKENS: &str = "good_tokens_total";
+const JWKS: &str = "jwks_fetches_total";
 
 /// A request was answered. `code` is its problem's, or empty.
 pub fn request(route: &str, method: &str, status: u16, code: &'static str, took: Duration) {
@@ -66,4 +70,14 @@ pub fn call(source: &str, operation: &'static str, outcome: &'static str, took: 
 /// A detail was looked up.
 pub fn lookup(source: &str, result: &'static str) {
     metrics::counter!(LOOKUPS, "source" => source.to_owned(), "result" => result).increment(1);
+}
+
+/// A token was found good. `issuer` is its name in the configuration, `by` is `signature` or `reuse`.
+pub fn good_token(issuer: &str, by: &'static str) {
+    metrics::counter!(TOKENS, "issuer" => issuer.to_owned(), "by" => by).increment(1);
+}
+
+/// A JWK set was fetched. `result` is `changed`, `same` or `failed`.
+pub fn jwks_fetch(issuer: &str, result: &'static str) {
+    metrics::counter!(JWKS, "issuer" => issuer.to_owned(), "result" => result).increment(1);
 }

@@ -7,9 +7,10 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
-use url::{Host, Url};
+use url::Url;
 
 use crate::model::{Operation, SourceName};
+use crate::outbound::{self, Way};
 
 use super::codes::CodeAdditions;
 use super::guard::{self, Resilience};
@@ -197,27 +198,19 @@ impl Settings {
             key,
             expected: expected.to_owned(),
         };
-        let base_url = Url::parse(&raw.base_url)
-            .ok()
-            .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
-            .filter(|url| !has_credentials(url))
+        let base_url = outbound::absolute(&raw.base_url)
+            .filter(|url| url.query().is_none())
             .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
-        let loopback = match base_url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(domain)) => domain == "localhost",
-            None => false,
-        };
-        match base_url.scheme() {
-            "https" => {}
-            "http" if loopback || raw.allow_http => {}
-            "http" => {
+        match Way::to(&base_url) {
+            Way::Tls | Way::Loopback => {}
+            Way::Plain if raw.allow_http => {}
+            Way::Plain => {
                 return Err(fault(
                     "base_url",
                     "plain http is taken to a loopback address only, or with allow_http = true",
                 ));
             }
-            _ => return Err(fault("base_url", "expected https")),
+            Way::Other => return Err(fault("base_url", "expected https")),
         }
         let times = [
             ("timeout", Some(raw.timeout)),
@@ -259,11 +252,6 @@ impl Settings {
         url.set_path(&format!("{prefix}{path}"));
         url
     }
-}
-
-/// Whether a URL holds a user or a password.
-pub fn has_credentials(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Shows that a secret is there, and nothing of it.

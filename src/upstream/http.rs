@@ -1,47 +1,20 @@
 //! The one HTTP client for sources: timeouts, size cap, and errors without a URL in them.
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::model::SourceName;
+use crate::outbound::{self, ClientConfig, ClientError};
 use crate::trace::{self, TRACEPARENT};
 
 use super::phase::{Connecting, Phase, Progress};
 use super::{Deadline, Failure, Settings, UpstreamError};
-
-/// What all sources share of the way out.
-#[derive(Debug, Clone, Default)]
-pub struct ClientConfig {
-    /// The URL of a proxy for all calls, which may hold a password; the environment is never asked for one.
-    pub proxy: Option<SecretString>,
-    /// Certificate authorities in PEM, in place of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Whether sources are told the trace that a call belongs to.
-    pub propagate_trace: bool,
-}
-
-/// A client that cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    #[error("outbound.ca_file: {0}")]
-    CaFile(std::io::Error),
-    #[error("outbound: {0}")]
-    Build(reqwest::Error),
-}
-
-impl ClientError {
-    fn build(error: reqwest::Error) -> Self {
-        Self::Build(error.without_url())
-    }
-}
 
 /// Whether a call changes something at the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,27 +51,9 @@ pub struct Client {
 
 impl Client {
     pub fn new(name: &SourceName, settings: &Settings, shared: &ClientConfig) -> Result<Self, ClientError> {
-        let mut builder = reqwest::Client::builder()
-            // A redirect would carry the credentials to a host nobody configured.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(settings.connect_timeout)
-            .connector_layer(Connecting)
-            // Below the usual keep-alive of servers, so that a connection is not taken up as they close it.
-            .pool_idle_timeout(Duration::from_secs(20))
-            .tcp_nodelay(true)
-            .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
+        let mut builder = outbound::client(shared, settings.connect_timeout)?.connector_layer(Connecting);
         if let Some(silence) = settings.read_timeout {
             builder = builder.read_timeout(silence);
-        }
-        if let Some(proxy) = &shared.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
-        }
-        if let Some(path) = &shared.ca_file {
-            let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::build)?;
-            builder = builder.tls_certs_only(authorities);
         }
         Ok(Self {
             name: name.clone(),

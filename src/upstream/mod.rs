@@ -31,13 +31,13 @@ use crate::live::Reread;
 use crate::model::{
     CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer, UpstreamReply,
 };
+use crate::outbound::{ClientConfig, ClientError};
 
 use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable};
-pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, has_credentials, hidden};
+pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
 pub use error::{ClockRefused, Failure, UpstreamError};
-pub use http::{ClientConfig, ClientError};
 pub use phase::{Phase, Progress};
 pub use reading::{Unreadable, list, origin, shown_origin, word};
 pub use secret::SourceSecret;

@@ -18,11 +18,11 @@ const ISSUERS: [(&str, &str, &str); 4] = [
     ("ed25519", "ed25519", r#"["EdDSA"]"#),
 ];
 
-fn key_file(name: &str) -> PathBuf {
+pub(super) fn key_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/keys/test-only-{name}.pem"))
 }
 
-fn pem(name: &str) -> Vec<u8> {
+pub fn pem(name: &str) -> Vec<u8> {
     std::fs::read(key_file(name)).unwrap()
 }
 
@@ -161,4 +161,46 @@ async fn a_file_of_several_secrets_verifies_with_each() {
         refuses(&ask(&gateway, &of(secret)).await);
     }
     gateway.stop().await;
+}
+
+#[test]
+fn what_a_file_of_keys_must_hold_is_told_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let text = |name: &str| String::from_utf8(pem(name)).unwrap();
+    let (rsa, p256) = (text("rsa.public"), text("p256.public"));
+    let certificate = rcgen::generate_simple_self_signed(["login.test".to_owned()]).unwrap().cert.pem();
+    let secrets = "expected secrets of 32 bytes or more";
+    let keys = "expected public keys in PEM that fit the algorithms";
+    let table = [
+        ("secret_file", "HS256", String::new(), "expected at least one secret"),
+        ("secret_file", "HS256", "\r\n\n".to_owned(), "expected at least one secret"),
+        ("secret_file", "HS256", "CANARY-short".to_owned(), secrets),
+        ("secret_file", "HS256", format!("{JWT_SECRET}\nCANARY-short\n"), secrets),
+        ("secret_file", "HS256", format!("{JWT_SECRET}\n").repeat(65), "expected at most 64 keys"),
+        ("public_key_file", "RS256", String::new(), keys),
+        ("public_key_file", "RS256", "CANARY".to_owned(), keys),
+        ("public_key_file", "RS256", rsa[..rsa.len() / 2].to_owned(), keys),
+        ("public_key_file", "RS256", rsa.replace("MII", "!!!"), keys),
+        ("public_key_file", "RS256", rsa.replace("PUBLIC", "CANARY"), "is no public key"),
+        ("public_key_file", "RS256", text("rsa.private"), "is no public key"),
+        ("public_key_file", "ES256", text("p256.private"), "is no public key"),
+        ("public_key_file", "ES256", certificate, "is no public key"),
+        ("public_key_file", "RS256", text("rsa-1024.public"), "less than 2048"),
+        ("public_key_file", "RS256", p256.clone(), "fits none"),
+        ("public_key_file", "RS256", format!("{rsa}{p256}"), "fits none"),
+        ("public_key_file", "RS256", rsa.repeat(65), "expected at most 64 keys"),
+        ("jwks_file", "RS256", rsa, "expected a JWK set"),
+        ("jwks_file", "ES256", p256, "expected a JWK set"),
+    ];
+    for (key, algorithm, text, said) in table {
+        std::fs::write(&file, &text).unwrap();
+        let config = format!(
+            "[auth.issuers.x]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = [\"{algorithm}\"]\n{key} = \"{}\"\n",
+            file.display()
+        );
+        let error = scrm_gateway::config::Config::from_toml(&config).expect_err(&text).to_string();
+        assert!(error.starts_with(&format!("auth.issuers.x.{key}")) && error.contains(said), "{said}: {error}");
+        assert!(!error.contains("CANARY") && !error.contains("MII"), "{error}");
+    }
 }

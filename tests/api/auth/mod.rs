@@ -1,8 +1,13 @@
 //! Contract §7: who calls.
 
 mod claims;
-mod keys;
+mod fetched;
+mod jwks;
+pub mod keys;
+pub mod publisher;
+mod reuse;
 mod sources;
+mod table;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

@@ -9,6 +9,7 @@ use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::{Map, Value, json};
 
 use super::{json_example, usual};
+use crate::auth::publisher::Pair;
 use crate::support::{Gateway, GatewayOptions, Reply, Token};
 
 const LIST: &str = "/v1/customers?source=juzibot";
@@ -35,6 +36,7 @@ async fn the_examples_of_problems_are_answers() {
     let mut found = Problems::default();
     of_callers(&mut found).await;
     of_limits(&mut found).await;
+    of_issuers(&mut found).await;
     of_sources(&mut found).await;
     // All but a fault of ours, and what no operation of the document answers: it is asked with another method.
     let never = [ProblemCode::Internal, ProblemCode::MethodNotAllowed];
@@ -103,6 +105,15 @@ async fn of_limits(found: &mut Problems) {
         }
     };
     found.add(429, "rate_limited", &spent);
+    gateway.stop().await;
+}
+
+async fn of_issuers(found: &mut Problems) {
+    let issuer = "[auth.issuers.down]\nissuer = \"https://down.test\"\naudience = [\"scrm-gateway\"]\n\
+                  algorithms = [\"ES256\"]\njwks_url = \"http://127.0.0.1:1/jwks.json\"\n";
+    let gateway = Gateway::with(GatewayOptions { extra: issuer.to_owned(), ..GatewayOptions::default() }).await;
+    let bearer = Pair::named("a").bearer("down");
+    found.add(503, "issuer_unavailable", &gateway.get_with("/v1/me", &[("authorization", &bearer)]).await);
     gateway.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! Contract §7: secrets and keys that change while the gateway runs.
 
 mod cursors;
+mod issuers;
 mod overlap;
 mod refused;
 mod unusable;

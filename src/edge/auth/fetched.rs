@@ -1,0 +1,169 @@
+//! A JWK set at a URL: fetched again and again, and once more where a token names a key that it does not hold. What was
+//! fetched is kept for as long as the host is down or talks nonsense.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::{Bytes, BytesMut};
+use jsonwebtoken::Algorithm;
+use reqwest::StatusCode;
+use reqwest::header::ACCEPT;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::outbound::{self, ClientConfig, ClientError};
+use crate::telemetry::metrics;
+
+use super::{Issuer, JwksUrl, KeySet};
+
+/// How long one fetch may take, from the first byte sent to the last one received.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest set, in bytes.
+const MAX_BYTES: usize = 256 << 10;
+
+/// The keys of one issuer that publishes them.
+pub(super) struct FetchedKeys {
+    /// The issuer's name in the configuration.
+    issuer: String,
+    algorithms: Vec<Algorithm>,
+    at: JwksUrl,
+    http: reqwest::Client,
+    /// `None`: they were never there.
+    current: ArcSwapOption<KeySet>,
+    /// Held while fetching: one at a time.
+    fetching: Mutex<Fetching>,
+}
+
+#[derive(Default)]
+struct Fetching {
+    /// When a token last had the set fetched.
+    asked: Option<Instant>,
+}
+
+/// Why a fetch brought nothing. Holds no URL.
+enum Fault {
+    Status(StatusCode),
+    TooLarge,
+    Unusable(String),
+    Http(reqwest::Error),
+}
+
+impl FetchedKeys {
+    pub(super) fn new(issuer: &Issuer, at: &JwksUrl, shared: &ClientConfig) -> Result<Self, ClientError> {
+        let http = outbound::client(shared, CONNECT_TIMEOUT)?.timeout(FETCH_TIMEOUT);
+        Ok(Self {
+            issuer: issuer.name.clone(),
+            algorithms: issuer.algorithms.clone(),
+            at: at.clone(),
+            http: http.build().map_err(ClientError::build)?,
+            current: ArcSwapOption::empty(),
+            fetching: Mutex::default(),
+        })
+    }
+
+    /// The keys of now, if any were ever there.
+    pub(super) fn get(&self) -> Option<Arc<KeySet>> {
+        self.current.load_full()
+    }
+
+    /// The keys after a fetch, unless the last one for the same reason was a short while ago. `known` are those that did not
+    /// do. Whoever comes during a fetch waits for it, and who gives up waiting does not end it for the others.
+    pub(super) async fn newer_than(self: &Arc<Self>, known: Option<&Arc<KeySet>>) -> Option<Arc<KeySet>> {
+        let (this, known) = (self.clone(), known.cloned());
+        let fetch = tokio::spawn(async move {
+            let mut fetching = this.fetching.lock().await;
+            let is_known = match (this.get(), known) {
+                (Some(now), Some(known)) => Arc::ptr_eq(&now, &known),
+                (now, known) => now.is_none() && known.is_none(),
+            };
+            if is_known && fetching.asked.is_none_or(|asked| asked.elapsed() >= this.at.cool_down) {
+                fetching.asked = Some(Instant::now());
+                this.fetch().await;
+            }
+        });
+        // Late, or a panic that has been logged: the keys are as they were.
+        let _ended = tokio::time::timeout(FETCH_TIMEOUT, fetch).await;
+        self.get()
+    }
+
+    /// How long to wait before asking again is worth a caller's while.
+    pub(super) fn retry_after(&self) -> Duration {
+        self.at.cool_down
+    }
+
+    /// Fetches for ever: sooner where the last time brought nothing.
+    pub(super) async fn follow(self: Arc<Self>) {
+        loop {
+            let fetched = {
+                let _one_at_a_time = self.fetching.lock().await;
+                self.fetch().await
+            };
+            let pause = if fetched { self.at.refresh } else { self.at.refresh.min(self.at.cool_down) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Tells whether a set was there that can be used.
+    async fn fetch(&self) -> bool {
+        let issuer = self.issuer.as_str();
+        let fetched =
+            self.read().await.and_then(|json| KeySet::of_jwks(&json, &self.algorithms).map_err(Fault::Unusable));
+        match fetched {
+            Ok(keys) => {
+                let changed = self.get().is_none_or(|known| !known.is_same_as(&keys));
+                if changed {
+                    tracing::info!(issuer, keys = keys.len(), "the keys of an issuer have changed");
+                    self.current.store(Some(Arc::new(keys)));
+                }
+                metrics::jwks_fetch(issuer, if changed { "changed" } else { "same" });
+                true
+            }
+            Err(fault) => {
+                let kept = self.get().map_or(0, |keys| keys.len());
+                tracing::error!(issuer, %fault, kept, "the keys of an issuer could not be fetched");
+                metrics::jwks_fetch(issuer, "failed");
+                false
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Bytes, Fault> {
+        let request = self.http.get(self.at.url.clone()).header(ACCEPT, "application/jwk-set+json, application/json");
+        let mut response = request.send().await.map_err(Fault::http)?;
+        if response.status() != StatusCode::OK {
+            return Err(Fault::Status(response.status()));
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(Fault::http)? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(Fault::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+impl Fault {
+    fn http(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "it answered with HTTP {}", status.as_u16()),
+            Self::TooLarge => write!(f, "it is larger than {} KiB", MAX_BYTES >> 10),
+            Self::Unusable(why) => f.write_str(why),
+            Self::Http(error) => {
+                let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+                write!(f, "{error}")?;
+                causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
+            }
+        }
+    }
+}
