@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::Scanner;
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, PROXY_PASSWORD, TOKEN};
-use super::service::full_configuration;
+use super::settings;
 use crate::cli::{Running, command, http, run, stderr, stdout};
 
 /// The commands that are run here.
@@ -43,7 +43,7 @@ async fn clean(scanner: &Scanner, folder: &Path, arguments: &[&str]) -> std::pro
 async fn no_command_says_a_secret() {
     let scanner = seeds::for_commands();
     let folder = tempfile::tempdir().unwrap();
-    full_configuration(folder.path());
+    settings::full(folder.path());
     let folder = folder.path();
     let help = clean(&scanner, folder, &["--help"]).await;
     let listed = stdout(&help).split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
@@ -78,7 +78,7 @@ async fn a_service_that_cannot_begin_says_no_secret() {
     let scanner = seeds::for_commands();
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (_, file) = full_configuration(folder.path());
+    let (_, file) = settings::full(folder.path());
     let mut serve = with_variables(folder.path(), &["serve", "--config", file.to_str().unwrap()]);
     serve.env("SCRM_GATEWAY__SERVER__LISTEN", taken.local_addr().unwrap().to_string());
     serve.env("SCRM_GATEWAY__SERVER__ADMIN_LISTEN", "127.0.0.1:0");
@@ -141,7 +141,7 @@ async fn the_demo_tells_its_token_and_logs_none() {
 async fn nothing_of_a_bad_configuration_is_told_by_any_command() {
     let scanner = seeds::for_commands();
     let folder = tempfile::tempdir().unwrap();
-    let (good, _) = full_configuration(folder.path());
+    let (good, _) = settings::full(folder.path());
     let bad = [
         good.replace("[cursor]", &format!("[cursor]\nlifetime = '{TOKEN}'")),
         good.replace("proxy = ", &format!("proxy = '{PROXY_PASSWORD}' # ")),

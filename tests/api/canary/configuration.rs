@@ -6,7 +6,7 @@ use scrm_gateway::sandbox;
 use toml::{Table, Value};
 
 use super::seeds::{self, APP_KEY, TOKEN};
-use super::service::full_configuration;
+use super::settings;
 
 /// The paths of all values, and of the sections that hold them.
 fn paths(table: &Table, within: &[String], found: &mut Vec<Vec<String>>) {
@@ -36,7 +36,7 @@ fn with(table: &Table, path: &[String], value: Value) -> Table {
 fn a_secret_in_the_place_of_any_value_is_not_told() {
     let scanner = seeds::for_secrets();
     let folder = tempfile::tempdir().unwrap();
-    let (text, _) = full_configuration(folder.path());
+    let (text, _) = settings::full(folder.path());
     let shown: Table = Config::from_toml(&text).unwrap().shown.parse().unwrap();
     let table: Table = text.parse().unwrap();
     let mut all = Vec::new();
@@ -73,7 +73,7 @@ fn a_secret_in_the_place_of_any_value_is_not_told() {
 fn no_printed_form_of_the_configuration_has_a_secret() {
     let scanner = seeds::for_secrets();
     let folder = tempfile::tempdir().unwrap();
-    let (text, _) = full_configuration(folder.path());
+    let (text, _) = settings::full(folder.path());
     assert!(scanner.find(&text).is_some(), "they are in it");
     let config = Config::from_toml(&text).unwrap();
     scanner.check("what check shows", &config.shown);

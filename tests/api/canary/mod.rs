@@ -10,6 +10,7 @@ mod requests;
 mod scan;
 mod seeds;
 mod service;
+mod settings;
 mod travels;
 
 use scan::Scanner;

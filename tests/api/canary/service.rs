@@ -1,7 +1,6 @@
 //! The program as it is run, its log at the finest, and everything that it says put through the scanner.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,8 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::Scanner;
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, TOKEN};
+use super::{Scanner, settings};
 use crate::cli::{PATIENCE, command};
 
 /// Of a source; what is late is later than this.
@@ -73,7 +72,7 @@ impl Service {
         for (name, secret) in [("jwt", JWT_SECRET), ("token", TOKEN), ("app-key", APP_KEY), ("cursor", CURSOR_KEY)] {
             std::fs::write(folder.path().join(name), format!("{secret}\n")).unwrap();
         }
-        std::fs::write(folder.path().join("gateway.toml"), settings(&sandbox, format)).unwrap();
+        std::fs::write(folder.path().join("gateway.toml"), settings::served(&sandbox, format)).unwrap();
         let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
         serve.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
         let to = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
@@ -248,105 +247,4 @@ fn without_the_sources_words(body: &str) -> String {
         Err(_) => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn settings(sandbox: &Sandbox, format: &str) -> String {
-    let plenty = "{ requests = 6000000, window = \"1m\", burst = 1000000 }";
-    let of_source = format!(
-        "timeout = \"{timeout}ms\"\nwrite_timeout = \"{timeout}ms\"\nmax_response = \"1MiB\"\n\
-         breaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 2, budget_percent = 100 }}\n\
-         codes = {{ not_found = [84061], credentials = [40001], rate_limited = [45009], retryable = [50001], invalid = [40058] }}",
-        timeout = TIMEOUT.as_millis()
-    );
-    format!(
-        r#"
-source_order = ["juzibot", "tanma"]
-[server]
-listen = "127.0.0.1:0"
-admin_listen = "127.0.0.1:0"
-drain_timeout = "2s"
-request_timeout = "900ms"
-batch_timeout = "900ms"
-reread_files = "50ms"
-[log]
-level = "trace,hyper=trace,reqwest=trace,[request]=trace"
-format = "{format}"
-[telemetry]
-propagate_to_sources = true
-[auth.issuers.login]
-issuer = "https://login.test"
-audience = ["scrm-gateway"]
-algorithms = ["HS256"]
-secret_file = "jwt"
-[cursor]
-key_file = "cursor"
-[rate_limit]
-default = {plenty}
-per_address = {plenty}
-[cors]
-origins = ["https://app.example"]
-[sources.juzibot]
-kind = "juzibot"
-base_url = "{}"
-token_file = "token"
-{of_source}
-[sources.tanma]
-kind = "tanma"
-base_url = "{}"
-app_id = "sandbox_app"
-app_key_file = "app-key"
-send_app_key_header = true
-{of_source}
-"#,
-        sandbox.juzibot_url(),
-        sandbox.tanma_url()
-    )
-}
-
-/// For tests of the configuration beside this one.
-pub fn full_configuration(folder: &Path) -> (String, PathBuf) {
-    let file = folder.join("gateway.toml");
-    let text = format!(
-        r#"
-source_order = ["juzibot", "tanma"]
-[server]
-public_url = "https://gateway.example/scrm"
-trusted_proxies = ["10.0.0.0/8"]
-[auth.issuers.login]
-issuer = "https://login.test"
-audience = ["scrm-gateway"]
-algorithms = ["HS256"]
-secret = '{JWT_SECRET}'
-[callers.one]
-issuer = "login"
-subject = "one"
-sources = ["juzibot"]
-quota = {{ requests = 10, window = "1m", burst = 5 }}
-[cursor]
-key_file = "cursor"
-[outbound]
-proxy = "http://somebody:{proxy_password}@127.0.0.1:9"
-[cors]
-origins = ["https://app.example"]
-[sources.juzibot]
-kind = "juzibot"
-base_url = "https://hub.example"
-token = '{TOKEN}'
-operations = ["list_customers", "set_remarks"]
-read_timeout = "1s"
-quota = {{ requests = 50, window = "1s" }}
-codes = {{ credentials = [1, "two"] }}
-[sources.tanma]
-kind = "tanma"
-base_url = "https://tanma.example/apiServer"
-app_id = "an_app"
-app_key = '{APP_KEY}'
-list_type = 1
-"#,
-        proxy_password = seeds::PROXY_PASSWORD
-    );
-    std::fs::write(folder.join("cursor"), format!("{CURSOR_KEY}\n")).unwrap();
-    let text = text.replace("key_file = \"cursor\"", &format!("key_file = \"{}\"", folder.join("cursor").display()));
-    std::fs::write(&file, &text).unwrap();
-    (text, file)
 }
