@@ -31,6 +31,7 @@ mod lists;
 mod problems;
 mod resilience;
 mod rotation;
+mod security;
 
 mod streams;
 mod support;
