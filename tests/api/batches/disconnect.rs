@@ -5,29 +5,36 @@ use std::time::Duration;
 
 use scrm_gateway::sandbox::Endpoint;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
+use serde_json::Value;
 
 use super::{gateway, gateway_with, remarks, set};
-use crate::support::GatewayOptions;
+use crate::support::{Gateway, GatewayOptions};
 
 /// Items of one chunk at the source.
 const CHUNK: usize = 50;
 
-#[tokio::test]
-async fn a_caller_who_leaves_cuts_no_chunk_in_flight_and_starts_no_further_one() {
-    let gateway = Arc::new(gateway().await);
-    let state = gateway.sandbox.state().clone();
-    let items = remarks(&gateway, 1_000);
+/// Asks a source that is slow, and leaves once that has been asked.
+async fn ask_and_leave(gateway: &Arc<Gateway>, items: &[Value]) {
+    let state = gateway.sandbox.state();
     let slow = Duration::from_millis(400);
     let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
     state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, delay)]).await.unwrap();
     let asked = tokio::spawn({
-        let (gateway, items) = (gateway.clone(), items.clone());
+        let (gateway, items) = (gateway.clone(), items.to_vec());
         async move { set(&gateway, &items).await }
     });
     while state.calls_to(Endpoint::JuzibotSetRemark) == 0 {
         tokio::task::yield_now().await;
     }
     asked.abort();
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_cuts_no_chunk_in_flight_and_starts_no_further_one() {
+    let gateway = Arc::new(gateway().await);
+    let state = gateway.sandbox.state().clone();
+    let items = remarks(&gateway, 1_000);
+    ask_and_leave(&gateway, &items).await;
     // Those that had begun are applied whole, though nobody waits for them.
     let under_way = loop {
         let calls = usize::try_from(state.calls_to(Endpoint::JuzibotSetRemark)).unwrap();
@@ -50,17 +57,7 @@ async fn a_caller_who_leaves_takes_back_what_still_waits_for_its_turn() {
     let gateway = Arc::new(gateway_with(options).await);
     let state = gateway.sandbox.state().clone();
     let items = remarks(&gateway, 4 * CHUNK);
-    let slow = Duration::from_millis(400);
-    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
-    state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, delay)]).await.unwrap();
-    let asked = tokio::spawn({
-        let (gateway, items) = (gateway.clone(), items.clone());
-        async move { set(&gateway, &items).await }
-    });
-    while state.calls_to(Endpoint::JuzibotSetRemark) == 0 {
-        tokio::task::yield_now().await;
-    }
-    asked.abort();
+    ask_and_leave(&gateway, &items).await;
     state.clear_faults().await;
     // The slots are given out in turn: what had waited would be sent before this.
     set(&gateway, &items[..1]).await.ok();
