@@ -16,6 +16,7 @@ use crate::model::{Problem, ProblemCode};
 
 /// The documentation has places of its own, a few: anybody may ask for it, and read it as slowly as they like.
 const PAGES_PART: usize = 8;
+const LEAST_PAGES: usize = 16;
 const MOST_PAGES: usize = 64;
 
 /// The places of requests.
@@ -30,7 +31,7 @@ impl Slots {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
         Self {
             api: semaphore(count.min(Semaphore::MAX_PERMITS)),
-            pages: semaphore((count / PAGES_PART).clamp(1, MOST_PAGES)),
+            pages: semaphore((count / PAGES_PART).clamp(LEAST_PAGES, MOST_PAGES)),
         }
     }
 

@@ -195,7 +195,7 @@ pub const CATALOGUE: [ProblemKind; 23] = {
             "Issuer unavailable",
             true,
             Operator,
-            "The keys of the token's issuer could not be fetched yet, so that the token is neither good nor bad.",
+            "The keys of the token's issuer cannot be had now, so that the token is neither good nor bad.",
         ),
         kind(
             C::SourceTimeout,

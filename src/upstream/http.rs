@@ -90,12 +90,11 @@ impl Client {
             return answered;
         }
         let phase = progress.phase();
-        // A source that was waited for half its time is late, whoever's patience ended: else a deadline that is shorter than the
-        // source's own time would hide for ever that it hangs.
-        let late = deadline.0 >= own || begun.elapsed() * 2 >= allowed;
-        let failure =
-            if late { Failure::TimedOut { sent: true, phase } } else { Failure::DeadlinePassed { sent: true, phase } };
-        Err(self.error(failure))
+        Err(self.error(if deadline.0 < own {
+            Failure::DeadlinePassed { sent: true, phase }
+        } else {
+            Failure::TimedOut { sent: true, phase }
+        }))
     }
 
     async fn exchange(&self, mut request: Request, progress: &Progress) -> Result<Reply, UpstreamError> {
@@ -139,8 +138,8 @@ impl Client {
         let failure = match (error.is_connect(), error.is_timeout()) {
             (true, true) => Failure::TimedOut { sent: false, phase: Phase::Connect },
             (true, false) => Failure::Unreachable,
-            // `read_timeout` runs while a connection is made, too.
-            (false, true) => Failure::TimedOut { sent: phase != Phase::Connect, phase },
+            // `read_timeout` runs while a connection is made, too; but it may have gone out over another one meanwhile.
+            (false, true) => Failure::TimedOut { sent: true, phase },
             (false, false) if is_unreadable(&error) => {
                 Failure::BadPayload("its head is not HTTP or too large".to_owned())
             }

@@ -4,7 +4,7 @@
 //! phase as it begins.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
@@ -51,7 +51,13 @@ impl Phase {
 
 /// The phase of one call, or of a row of tries.
 #[derive(Debug, Clone)]
-pub struct Progress(Arc<AtomicU8>);
+pub struct Progress(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: AtomicU8,
+    given_up: AtomicBool,
+}
 
 tokio::task_local! {
     static CURRENT: Progress;
@@ -59,7 +65,7 @@ tokio::task_local! {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self(Arc::new(AtomicU8::new(Phase::Slot as u8)))
+        Self(Arc::new(Inner { phase: AtomicU8::new(Phase::Slot as u8), given_up: AtomicBool::new(false) }))
     }
 }
 
@@ -70,11 +76,11 @@ impl Progress {
     }
 
     pub fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+        Phase::ALL[usize::from(self.0.phase.load(Ordering::Relaxed))]
     }
 
     pub(super) fn reached(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     /// What happened to whoever waits no longer: its turn in the source's quota did not come, or `late`.
@@ -85,11 +91,20 @@ impl Progress {
         }
     }
 
+    /// Nobody waits any more: what is being sent is finished, and not tried again.
+    pub fn give_up(&self) {
+        self.0.given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.0.given_up.load(Ordering::Relaxed)
+    }
+
     /// The connector is done: where somebody waited for that, it is the answer that is waited for now. Else the call took a
     /// connection that had become free, and this one is kept for others.
     fn connected(&self) {
         let (connect, answer) = (Phase::Connect as u8, Phase::Answer as u8);
-        let _elsewhere = self.0.compare_exchange(connect, answer, Ordering::Relaxed, Ordering::Relaxed);
+        let _elsewhere = self.0.phase.compare_exchange(connect, answer, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Runs a call whose phases are noted here.

@@ -11,7 +11,8 @@ use crate::outbound::{ClientConfig, ClientError};
 use crate::telemetry::metrics;
 
 use super::fetched::FetchedKeys;
-use super::issuer::{Keys, Refusal, Verifier};
+use super::issuer::{Keys, NotNow, Refusal, Verifier};
+use super::keys::KeyId;
 use super::token::{Claimed, Verified};
 use super::verified::{Entry, TokenHash, VerifiedTokens};
 use super::{Auth, CallerConfig, invalid, without_keys};
@@ -50,7 +51,7 @@ impl Authenticator {
     /// The files that hold keys.
     pub fn files(&self) -> impl Iterator<Item = Arc<dyn Reread>> {
         self.issuers.iter().filter_map(|issuer| match &issuer.keys {
-            Keys::Held(live) => Some(live.clone() as Arc<dyn Reread>),
+            Keys::Held(held) => Some(held.live.clone() as Arc<dyn Reread>),
             Keys::Fetched(_) => None,
         })
     }
@@ -77,20 +78,18 @@ impl Authenticator {
         }
         let claimed = Claimed::read(token).map_err(invalid)?;
         let mut refusal = Refusal::Bad("the token's issuer or algorithm is not accepted");
-        let issuers = self.issuers.iter().enumerate();
-        for (index, issuer) in issuers.filter(|(_, issuer)| issuer.may_vouch_for(&claimed)) {
-            match issuer.check(token, &claimed).await {
-                Ok((key, verified)) => {
-                    metrics::good_token(&issuer.name, "signature");
-                    let life = verified.life;
-                    let caller = Arc::new(self.caller(&issuer.issuer, verified));
-                    if let Some(left) = life.left(since_1970(), self.leeway) {
-                        let entry =
-                            Entry { caller: caller.clone(), issuer: index, key, life, left, bytes: token.len() };
-                        self.verified.insert(hash, entry);
-                    }
-                    return Ok(caller);
-                }
+        let mut unknown = Vec::new();
+        // By the keys at hand first: nobody waits for one issuer's host where another one vouches.
+        for (index, issuer) in self.issuers.iter().enumerate().filter(|(_, issuer)| issuer.may_vouch_for(&claimed)) {
+            match issuer.check(token, &claimed) {
+                Ok((key, verified)) => return Ok(self.good(hash, token, index, key, verified)),
+                Err(NotNow::Bad(why)) => refusal = Refusal::Bad(why),
+                Err(NotNow::NotOf(known)) => unknown.push((index, known)),
+            }
+        }
+        for (index, known) in unknown {
+            match self.issuers[index].check_by_newer(known, token, &claimed).await {
+                Ok((key, verified)) => return Ok(self.good(hash, token, index, key, verified)),
                 // That keys are missing says more than that others do not fit.
                 Err(Refusal::Bad(_)) if matches!(refusal, Refusal::NoKeys(_)) => {}
                 Err(refused) => refusal = refused,
@@ -100,6 +99,19 @@ impl Authenticator {
             Refusal::Bad(why) => invalid(why),
             Refusal::NoKeys(wait) => without_keys(wait),
         })
+    }
+
+    /// Remembers a token whose signature is good.
+    fn good(&self, hash: TokenHash, token: &str, index: usize, key: KeyId, verified: Verified) -> Arc<Caller> {
+        let issuer = &self.issuers[index];
+        metrics::good_token(&issuer.name, "signature");
+        let life = verified.life;
+        let caller = Arc::new(self.caller(&issuer.issuer, verified));
+        if let Some(left) = life.left(since_1970(), self.leeway) {
+            let entry = Entry { caller: caller.clone(), issuer: index, key, life, left, bytes: token.len() };
+            self.verified.insert(hash, entry);
+        }
+        caller
     }
 
     /// The caller of a token that was found good and still is: by its times, and by the key that vouched for it.

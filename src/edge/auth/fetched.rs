@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use jsonwebtoken::Algorithm;
 use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::outbound::{self, ClientConfig, ClientError};
@@ -21,6 +21,10 @@ use super::{Issuer, JwksUrl, KeySet};
 /// How long one fetch may take, from the first byte sent to the last one received.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many tokens wait for a fetch; each holds a place among the server's requests.
+const MOST_WAITING: usize = 32;
+/// What lies between two fetches for tokens where the first brought nothing.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The largest set, in bytes.
 const MAX_BYTES: usize = 256 << 10;
 
@@ -35,12 +39,26 @@ pub(super) struct FetchedKeys {
     current: ArcSwapOption<KeySet>,
     /// Held while fetching: one at a time.
     fetching: Mutex<Fetching>,
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
 struct Fetching {
-    /// When a token last had the set fetched.
-    asked: Option<Instant>,
+    /// When a token last had the set fetched, and whether that brought one.
+    asked: Option<(Instant, bool)>,
+}
+
+impl Fetching {
+    /// How long until a token may have the set fetched again.
+    fn rests(&self, cool_down: Duration) -> Option<Duration> {
+        let (asked, brought) = self.asked?;
+        let pause = if brought { cool_down } else { cool_down.min(AFTER_FAILURE) };
+        pause.checked_sub(asked.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    fn has_failed(&self) -> bool {
+        self.asked.is_some_and(|(_, brought)| !brought)
+    }
 }
 
 /// Why a fetch brought nothing. Holds no URL.
@@ -61,6 +79,7 @@ impl FetchedKeys {
             http: http.build().map_err(ClientError::build)?,
             current: ArcSwapOption::empty(),
             fetching: Mutex::default(),
+            waiting: Semaphore::new(MOST_WAITING),
         })
     }
 
@@ -71,27 +90,35 @@ impl FetchedKeys {
 
     /// The keys after a fetch, unless the last one for the same reason was a short while ago. `known` are those that did not
     /// do. Whoever comes during a fetch waits for it, and who gives up waiting does not end it for the others.
-    pub(super) async fn newer_than(self: &Arc<Self>, known: Option<&Arc<KeySet>>) -> Option<Arc<KeySet>> {
+    ///
+    /// # Errors
+    /// It cannot be told whether there are others, and for so long nobody will look: there are none at all, the host is down, or
+    /// more wait for it than may.
+    pub(super) async fn newer_than(self: &Arc<Self>, known: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, Duration> {
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(AFTER_FAILURE) };
         let (this, known) = (self.clone(), known.cloned());
         let fetch = tokio::spawn(async move {
             let mut fetching = this.fetching.lock().await;
-            let is_known = match (this.get(), known) {
-                (Some(now), Some(known)) => Arc::ptr_eq(&now, &known),
+            let is_known = match (this.get(), &known) {
+                (Some(now), Some(known)) => Arc::ptr_eq(&now, known),
                 (now, known) => now.is_none() && known.is_none(),
             };
-            if is_known && fetching.asked.is_none_or(|asked| asked.elapsed() >= this.at.cool_down) {
-                fetching.asked = Some(Instant::now());
-                this.fetch().await;
+            if !is_known {
+                return Ok(());
             }
+            if fetching.rests(this.at.cool_down).is_none() {
+                let asked = Instant::now();
+                fetching.asked = Some((asked, false));
+                fetching.asked = Some((asked, this.fetch().await));
+            }
+            if fetching.has_failed() { Err(fetching.rests(this.at.cool_down).unwrap_or(AFTER_FAILURE)) } else { Ok(()) }
         });
-        // Late, or a panic that has been logged: the keys are as they were.
-        let _ended = tokio::time::timeout(FETCH_TIMEOUT, fetch).await;
-        self.get()
-    }
-
-    /// How long to wait before asking again is worth a caller's while.
-    pub(super) fn retry_after(&self) -> Duration {
-        self.at.cool_down
+        match tokio::time::timeout(FETCH_TIMEOUT, fetch).await {
+            Ok(Ok(Ok(()))) => self.get().ok_or(AFTER_FAILURE),
+            Ok(Ok(Err(wait))) => Err(wait),
+            // A panic that has been logged, or late.
+            Ok(Err(_)) | Err(_) => Err(AFTER_FAILURE),
+        }
     }
 
     /// Fetches for ever: sooner where the last time brought nothing.

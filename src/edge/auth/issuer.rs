@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use crate::live::Live;
+use crate::live::{Live, Reread};
 use crate::outbound::{ClientConfig, ClientError};
 
 use super::fetched::FetchedKeys;
@@ -28,15 +30,32 @@ pub(super) struct Verifier {
 
 /// Where the keys of the moment are.
 pub(super) enum Keys {
-    Held(Arc<Live<KeySet>>),
+    Held(HeldKeys),
     Fetched(Arc<FetchedKeys>),
 }
+
+/// Keys of the configuration, or of a file.
+pub(super) struct HeldKeys {
+    pub(super) live: Arc<Live<KeySet>>,
+    /// When a token last had the file read. Held while it is.
+    read_at: Mutex<Option<Instant>>,
+}
+
+/// Between two readings of a file for tokens.
+const REREAD_COOL_DOWN: Duration = Duration::from_secs(1);
 
 /// Why a token does not do.
 pub(super) enum Refusal {
     Bad(&'static str),
     /// There are no keys to tell by, and for so long nobody will look for some.
     NoKeys(Duration),
+}
+
+/// Why a token does not do with the keys at hand.
+pub(super) enum NotNow {
+    Bad(&'static str),
+    /// None of these can have signed it, but one of a newer set might.
+    NotOf(Option<Arc<KeySet>>),
 }
 
 /// What one set of keys says of a token.
@@ -49,7 +68,7 @@ enum Failed {
 impl Verifier {
     pub(super) fn new(issuer: &Issuer, leeway: Duration, client: &ClientConfig) -> Result<Self, ClientError> {
         let keys = match &issuer.keys {
-            IssuerKeys::Held(live) => Keys::Held(live.clone()),
+            IssuerKeys::Held(live) => Keys::Held(HeldKeys { live: live.clone(), read_at: Mutex::default() }),
             IssuerKeys::Fetched(at) => Keys::Fetched(Arc::new(FetchedKeys::new(issuer, at, client)?)),
         };
         // The list comes from the configuration, never from the token.
@@ -72,31 +91,39 @@ impl Verifier {
     /// Whether a key is still among those that vouch.
     pub(super) fn holds(&self, key: KeyId) -> bool {
         match &self.keys {
-            Keys::Held(live) => live.get().holds(key),
+            Keys::Held(held) => held.live.get().holds(key),
             Keys::Fetched(fetched) => fetched.get().is_some_and(|keys| keys.holds(key)),
         }
     }
 
-    /// The key that vouches for a token, and what the token says.
-    pub(super) async fn check(&self, token: &str, claimed: &Claimed) -> Result<(KeyId, Verified), Refusal> {
-        let tried = |keys: &KeySet| self.check_with(keys, token, claimed);
-        let refused = |failed| match failed {
+    /// The key that vouches for a token, and what the token says, by the keys at hand.
+    pub(super) fn check(&self, token: &str, claimed: &Claimed) -> Result<(KeyId, Verified), NotNow> {
+        let keys = match &self.keys {
+            Keys::Held(held) => Some(held.live.get()),
+            Keys::Fetched(fetched) => fetched.get(),
+        };
+        let Some(keys) = keys else { return Err(NotNow::NotOf(None)) };
+        self.check_with(&keys, token, claimed).map_err(|failed| match failed {
+            Failed::OfNoKey => NotNow::NotOf(Some(keys.clone())),
+            Failed::Bad(why) => NotNow::Bad(why),
+        })
+    }
+
+    /// The same by newer keys than these, where there are some.
+    pub(super) async fn check_by_newer(
+        &self,
+        known: Option<Arc<KeySet>>,
+        token: &str,
+        claimed: &Claimed,
+    ) -> Result<(KeyId, Verified), Refusal> {
+        let newer = match &self.keys {
+            Keys::Held(held) => held.reread().await,
+            Keys::Fetched(fetched) => fetched.newer_than(known.as_ref()).await.map_err(Refusal::NoKeys)?,
+        };
+        self.check_with(&newer, token, claimed).map_err(|failed| match failed {
             Failed::OfNoKey => Refusal::Bad(BAD_SIGNATURE),
             Failed::Bad(why) => Refusal::Bad(why),
-        };
-        let fetched = match &self.keys {
-            Keys::Held(live) => return tried(&live.get()).map_err(refused),
-            Keys::Fetched(fetched) => fetched,
-        };
-        let known = fetched.get();
-        match known.as_ref().map(|keys| tried(keys)) {
-            Some(Ok(good)) => return Ok(good),
-            Some(Err(Failed::Bad(why))) => return Err(Refusal::Bad(why)),
-            None | Some(Err(Failed::OfNoKey)) => {}
-        }
-        let newer = fetched.newer_than(known.as_ref()).await;
-        let newer = newer.ok_or_else(|| Refusal::NoKeys(fetched.retry_after()))?;
-        tried(&newer).map_err(refused)
+        })
     }
 
     fn check_with(&self, keys: &KeySet, token: &str, claimed: &Claimed) -> Result<(KeyId, Verified), Failed> {
@@ -119,6 +146,21 @@ impl Verifier {
             Ok(data) => Ok(Some(data.claims)),
             Err(error) => reason(error.kind()).map_or(Ok(None), Err),
         }
+    }
+}
+
+impl HeldKeys {
+    /// What the file holds now, unless a token had it read a moment ago.
+    async fn reread(&self) -> Arc<KeySet> {
+        let mut read_at = self.read_at.lock().await;
+        if read_at.is_none_or(|at| at.elapsed() >= REREAD_COOL_DOWN) {
+            *read_at = Some(Instant::now());
+            let live = self.live.clone();
+            // A panic in it has been logged, and the keys are what they were. A file on something slow is left to be read.
+            let read = tokio::task::spawn_blocking(move || live.reread());
+            let _late = tokio::time::timeout(REREAD_COOL_DOWN, read).await;
+        }
+        self.live.get()
     }
 }
 

@@ -87,7 +87,7 @@ fn names_bearer(value: &HeaderValue) -> bool {
 
 /// A token that is neither good nor bad as long as its issuer's keys are not there.
 fn without_keys(wait: Duration) -> Problem {
-    let detail = "the keys of the token's issuer could not be fetched yet";
+    let detail = "the keys of the token's issuer cannot be had now";
     Problem::new(ProblemCode::IssuerUnavailable, detail).with_retry_after(wait)
 }
 

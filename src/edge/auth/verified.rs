@@ -17,6 +17,9 @@ const MAX_BYTES: u64 = 32 << 20;
 /// What an entry takes beside what the token says.
 const ENTRY_BYTES: usize = 512;
 
+/// What a scope takes beside its text.
+const SCOPE_BYTES: usize = 64;
+
 /// Good tokens, by a hash: the memory of this process holds no token that somebody could use.
 pub(super) struct VerifiedTokens(Cache<TokenHash, Entry>);
 
@@ -46,7 +49,10 @@ impl TokenHash {
 
 impl VerifiedTokens {
     pub(super) fn new() -> Self {
-        let weigh = |_: &TokenHash, entry: &Entry| u32::try_from(entry.bytes + ENTRY_BYTES).unwrap_or(u32::MAX);
+        let weigh = |_: &TokenHash, entry: &Entry| {
+            let scopes: usize = entry.caller.scopes.iter().map(|scope| scope.len() + SCOPE_BYTES).sum();
+            u32::try_from(entry.bytes + scopes + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
         Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).expire_after(WithTheToken).build())
     }
 

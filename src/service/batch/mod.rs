@@ -183,9 +183,10 @@ impl Batches {
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
-        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail);
+        let progress = Progress::default();
+        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail, progress.clone());
+        let cut = UnderWay::cut(chunk, progress.clone());
         let writing = async move {
-            let progress = Progress::default();
             let mut write = pin!(progress.of(write));
             let reply = tokio::select! {
                 biased;
@@ -194,6 +195,7 @@ impl Batches {
                     if progress.phase().only_waits() {
                         return under_way.abandon();
                     }
+                    progress.give_up();
                     write.await
                 }
             };
@@ -204,7 +206,7 @@ impl Batches {
         };
         let writing = self.cut.clone().run_until_cancelled_owned(writing);
         let task: JoinHandle<Option<ChunkOutcome>> = self.writes.spawn(trace::carried(writing.in_current_span()));
-        async move { task.await.ok().flatten().unwrap_or_else(|| outcome::unknown(&chunk)) }
+        async move { task.await.ok().flatten().unwrap_or_else(cut) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::vec;
 use crate::model::{Problem, ProblemCode};
 use crate::service::audit::{ABANDONED, OK, Trail};
 use crate::service::details::Details;
-use crate::upstream::{UpstreamError, WriteReply};
+use crate::upstream::{Progress, UpstreamError, WriteReply};
 
 use super::chunk::Chunk;
 use super::outcome::{self, ChunkOutcome};
@@ -56,12 +56,25 @@ pub struct UnderWay {
     chunk: Arc<Chunk>,
     details: Details,
     trail: Trail,
+    progress: Progress,
     settled: bool,
 }
 
 impl UnderWay {
-    pub fn new(chunk: Arc<Chunk>, details: Details, trail: Trail) -> Self {
-        Self { chunk, details, trail, settled: false }
+    pub fn new(chunk: Arc<Chunk>, details: Details, trail: Trail, progress: Progress) -> Self {
+        Self { chunk, details, trail, progress, settled: false }
+    }
+
+    /// What becomes of one that was lost or cut where it was.
+    pub fn cut(chunk: Arc<Chunk>, progress: Progress) -> impl FnOnce() -> ChunkOutcome {
+        move || {
+            if progress.phase().only_waits() {
+                let why = Problem::new(ProblemCode::Overloaded, "it was cut off before it was sent");
+                outcome::not_sent(&chunk, Some(&why))
+            } else {
+                outcome::unknown(&chunk)
+            }
+        }
     }
 
     /// The source has answered, or surely will not.
@@ -89,7 +102,9 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.settled {
-            self.note(&outcome::unknown(&self.chunk), ProblemCode::Internal.as_str());
+            let outcome = Self::cut(self.chunk.clone(), self.progress.clone())();
+            let word = outcome.whole.as_ref().map_or(ProblemCode::Internal, |why| why.code).as_str();
+            self.note(&outcome, word);
         }
     }
 }

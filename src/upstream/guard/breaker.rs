@@ -33,6 +33,8 @@ struct Inner {
     state: State,
     /// How often it has closed again: a call that was let pass before says nothing about what came after.
     closings: u64,
+    /// When a call last ended well.
+    answered: Option<Instant>,
 }
 
 enum State {
@@ -61,12 +63,12 @@ struct Part {
 
 impl Breaker {
     pub fn new(config: BreakerConfig) -> Arc<Self> {
-        let inner = Inner { state: State::Closed(Window::new()), closings: 0 };
+        let inner = Inner { state: State::Closed(Window::new()), closings: 0, answered: None };
         Arc::new(Self { config, inner: Mutex::new(inner) })
     }
 
-    /// Lets a call pass. One that is given up when it has waited for as long as `hangs_after` counts as failed: else callers that
-    /// wait for less than the source's own time would hide for ever that it hangs.
+    /// Lets a call pass. One that is given up when it has waited for as long as `hangs_after`, and meanwhile nobody was answered,
+    /// counts as failed: else callers that wait for less than the source's own time would hide for ever that it hangs.
     ///
     /// # Errors
     /// The breaker is open: how long until a call may try.
@@ -123,6 +125,9 @@ impl Breaker {
         let mut inner = self.lock();
         let now = Instant::now();
         let current = inner.closings == pass.closings;
+        if !failed {
+            inner.answered = Some(now);
+        }
         match (&mut inner.state, pass.probe) {
             (State::Closed(window), _) if current => {
                 window.count(now, self.config.window, failed);
@@ -133,7 +138,8 @@ impl Breaker {
                 }
             }
             (State::HalfOpen { .. }, Some(_)) if !failed => {
-                *inner = Inner { state: State::Closed(Window::new()), closings: inner.closings + 1 };
+                inner.state = State::Closed(Window::new());
+                inner.closings += 1;
             }
             // Counted from when it began to try: the time that a hanging source takes over an answer is not added. One that
             // another has followed decides nothing.
@@ -176,7 +182,8 @@ impl Drop for Pass {
         if self.settled {
             return;
         }
-        if self.began.elapsed() >= self.hangs_after {
+        let answered = self.breaker.lock().answered;
+        if self.began.elapsed() >= self.hangs_after && answered.is_none_or(|at| at <= self.began) {
             self.breaker.settle(self, true);
         } else if self.probe.is_some()
             && let State::HalfOpen { since } = &mut self.breaker.lock().state
@@ -342,6 +349,18 @@ mod tests {
         wait(2).await;
         drop(passes);
         assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_are_given_up_while_others_are_answered_count_for_nothing() {
+        let breaker = breaker();
+        let hangs = Duration::from_secs(2);
+        let passes: Vec<_> = (0..20).map(|_| breaker.pass(hangs)).collect();
+        wait(1).await;
+        call(&breaker, false);
+        wait(1).await;
+        drop(passes);
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[tokio::test(start_paused = true)]

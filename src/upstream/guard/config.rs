@@ -123,7 +123,7 @@ mod tests {
             let begun = Instant::now();
             let mut taken = Vec::new();
             while begun.elapsed() < 4 * window {
-                quota.take(Deadline(Instant::now() + 2 * window)).await.unwrap();
+                quota.take(Deadline(Instant::now() + 2 * window), || false).await.unwrap();
                 taken.push(begun.elapsed());
             }
             let of_window = |from: &Duration| taken.iter().filter(|at| (*from..*from + window).contains(*at)).count();

@@ -148,7 +148,7 @@ impl Guard {
                 self.retries.deposit();
             }
             let error = match result {
-                Err(error) if may(&error) && !self.breaker.is_failing() => error,
+                Err(error) if may(&error) && !self.breaker.is_failing() && !Progress::current().is_given_up() => error,
                 result => return result,
             };
             let Some(pause) = self.retries.pause(tries, error.retry_after, deadline) else { return Err(error) };
@@ -185,7 +185,8 @@ impl Guard {
         let started = Instant::now();
         let result = call().await;
         let error = result.as_ref().map_or_else(Some, refusal);
-        // What the caller's own deadline ended says nothing about the source: neither good nor bad.
+        // What the caller's own deadline ended says nothing about the source, neither good nor bad, unless it took long: the pass
+        // sees to that.
         if error.is_none_or(UpstreamError::tells_of_the_source) {
             pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
             self.note(error);
@@ -199,7 +200,9 @@ impl Guard {
     async fn wait_for_quota(&self, deadline: Deadline) -> Result<(), UpstreamError> {
         let Some(quota) = &self.quota else { return Ok(()) };
         Progress::current().reached(Phase::Quota);
-        quota.take(deadline).await.map_err(|wait| self.quota_spent(wait))
+        // Where the breaker has opened meanwhile, all who wait are told so, one after the other at once.
+        let spared = || self.breaker.closed().is_err();
+        quota.take(deadline, spared).await.map_err(|wait| self.quota_spent(wait))
     }
 
     /// A read waits a moment, or until its deadline where those before it wait for the quota; a write until its deadline.

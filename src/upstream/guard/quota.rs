@@ -44,11 +44,11 @@ impl OutboundQuota {
         Self { limiter, period: quota.replenish_interval(), turn: Mutex::new(()), waiting: AtomicU32::new(0) }
     }
 
-    /// Takes one call as soon as there is one.
+    /// Takes one call as soon as there is one. Where it is `spared` by then, for nothing is going to be sent, it takes none.
     ///
     /// # Errors
     /// The deadline comes before: how long it would take.
-    pub(super) async fn take(&self, deadline: Deadline) -> Result<(), Duration> {
+    pub(super) async fn take(&self, deadline: Deadline, spared: impl Fn() -> bool) -> Result<(), Duration> {
         let ahead = self.waiting.fetch_add(1, Ordering::AcqRel);
         let _place = Place(&self.waiting);
         let expected = self.period * ahead;
@@ -56,7 +56,8 @@ impl OutboundQuota {
             return Err(expected.max(self.period));
         }
         let Ok(_turn) = timeout_at(deadline.0, self.turn.lock()).await else { return Err(self.period) };
-        while let Err(refused) = self.limiter.check() {
+        while !spared() {
+            let Err(refused) = self.limiter.check() else { break };
             let wait = refused.wait_time_from(self.limiter.clock().now());
             if Instant::now() + wait >= deadline.0 {
                 return Err(wait);
@@ -79,6 +80,10 @@ mod tests {
 
     use super::*;
 
+    fn never() -> bool {
+        false
+    }
+
     fn later(seconds: u64) -> Deadline {
         Deadline(Instant::now() + Duration::from_secs(seconds))
     }
@@ -88,15 +93,15 @@ mod tests {
         let quota = Quota::with_period(Duration::from_secs(1)).unwrap().allow_burst(NonZeroU32::MIN);
         let quota = Arc::new(OutboundQuota::new(quota));
         let begun = Instant::now();
-        quota.take(later(1)).await.unwrap();
+        quota.take(later(1), never).await.unwrap();
         let served: Vec<_> = (1..=3)
             .map(|_| {
                 let quota = quota.clone();
-                tokio::spawn(async move { quota.take(later(10)).await.map(|()| begun.elapsed().as_secs()) })
+                tokio::spawn(async move { quota.take(later(10), never).await.map(|()| begun.elapsed().as_secs()) })
             })
             .collect();
         tokio::task::yield_now().await;
-        assert_eq!(quota.take(later(3)).await, Err(Duration::from_secs(3)), "three are before it");
+        assert_eq!(quota.take(later(3), never).await, Err(Duration::from_secs(3)), "three are before it");
         assert_eq!(begun.elapsed(), Duration::ZERO);
         for (index, served) in served.into_iter().enumerate() {
             assert_eq!(served.await.unwrap(), Ok(index as u64 + 1));
@@ -108,13 +113,28 @@ mod tests {
     async fn who_gives_up_is_waited_for_no_longer() {
         let quota = Quota::with_period(Duration::from_secs(1)).unwrap().allow_burst(NonZeroU32::MIN);
         let quota = OutboundQuota::new(quota);
-        quota.take(later(1)).await.unwrap();
+        quota.take(later(1), never).await.unwrap();
         tokio::select! {
             biased;
-            _ = quota.take(later(10)) => panic!("it had to wait"),
+            _ = quota.take(later(10), never) => panic!("it had to wait"),
             () = std::future::ready(()) => {}
         }
         assert_eq!(quota.expected_wait(), Duration::ZERO);
-        quota.take(later(2)).await.unwrap();
+        quota.take(later(2), never).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_will_send_nothing_waits_for_nothing_more_and_takes_nothing() {
+        let quota = Quota::with_period(Duration::from_secs(1)).unwrap().allow_burst(NonZeroU32::MIN);
+        let quota = OutboundQuota::new(quota);
+        quota.take(later(1), never).await.unwrap();
+        let begun = Instant::now();
+        let opened = || begun.elapsed() >= Duration::from_millis(500);
+        // The first of them is told when its turn has come, and the others at once.
+        let waited = futures_util::future::join_all((0..5).map(|_| quota.take(later(10), opened))).await;
+        assert!(waited.iter().all(Result::is_ok));
+        assert_eq!(begun.elapsed().as_secs(), 1);
+        quota.take(later(1), never).await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 1, "its turn was left to this one");
     }
 }

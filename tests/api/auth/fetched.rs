@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::time::Instant;
 use wiremock::ResponseTemplate;
@@ -171,13 +173,67 @@ async fn keys_are_kept_while_their_host_is_down_or_talks_nonsense() {
         let gateway = gateway(&[host.section("kept", ONCE)]).await;
         ask(&gateway, &good.bearer("kept")).await.ok();
         host.answer(answer);
-        refuses(&ask(&gateway, &new.bearer("kept")).await);
+        // Whether it is of a new key cannot be told; within the second nobody looks again.
+        let unknown = ask(&gateway, &new.bearer("kept")).await;
+        unknown.problem(503, "issuer_unavailable");
+        assert_eq!(unknown.header("retry-after"), "1", "{n}");
         assert_eq!(host.fetches().await, 2, "{n}");
         ask(&gateway, &good.bearer("kept")).await.ok();
         ask(&gateway, &good.bearer_with("kept", &json!({"jti": "another"}))).await.ok();
         gateway.stop().await;
     }
     assert_eq!(elsewhere.fetches().await, 0, "nobody configured it");
+}
+
+#[tokio::test]
+async fn a_new_key_is_taken_once_its_host_is_back_whatever_the_cool_down() {
+    let (old, new) = (Pair::named("old"), Pair::named("new"));
+    let host = Publisher::of(&[&old]).await;
+    let gateway = gateway(&[host.section("back", ONCE)]).await;
+    ask(&gateway, &old.bearer("back")).await.ok();
+    host.answer(ResponseTemplate::new(500));
+    ask(&gateway, &new.bearer("back")).await.problem(503, "issuer_unavailable");
+    host.publish(&[&old, &new], NOW);
+    until(&gateway, &new.bearer("back"), 200).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn those_who_wait_for_keys_leave_room_for_the_callers_of_other_issuers() {
+    let pair = Pair::named("never");
+    let host = Publisher::answering(ResponseTemplate::new(200).set_delay(Duration::from_mins(5))).await;
+    let options = GatewayOptions {
+        server: "max_in_flight = 60".to_owned(),
+        extra: host.section("hanging", ONCE),
+        ..GatewayOptions::default()
+    };
+    let gateway = Gateway::with(options).await;
+    let bearer = pair.bearer("hanging");
+    let mut asked: FuturesUnordered<_> = (0..60).map(|_| ask(&gateway, &bearer)).collect();
+    // 32 wait for the keys.
+    for _ in 0..28 {
+        asked.next().await.unwrap().problem(503, "issuer_unavailable");
+    }
+    for _ in 0..10 {
+        ask(&gateway, &Token::default().bearer()).await.ok();
+    }
+    drop(asked);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_issuers_with_one_name_the_keys_at_hand_come_first() {
+    let pair = Pair::named("there");
+    let hanging = Publisher::answering(ResponseTemplate::new(200).set_delay(Duration::from_mins(5))).await;
+    let host = Publisher::of(&[&pair]).await;
+    let same = hanging.section("a", ONCE).replace("https://a.test", "https://b.test");
+    let gateway = gateway(&[same, host.section("b", ONCE)]).await;
+    until(&gateway, &pair.bearer("b"), 200).await.ok();
+    for n in 0..3 {
+        let bearer = pair.bearer_with("b", &json!({"jti": n}));
+        gateway.get_with("/v1/me", &[("authorization", &bearer), ("prefer", "wait=1")]).await.ok();
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

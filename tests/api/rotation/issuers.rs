@@ -156,3 +156,22 @@ async fn a_file_that_cannot_be_used_leaves_the_keys_as_they_were() {
         gateway.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_token_of_a_key_that_is_not_there_has_the_file_read_again() {
+    for kind in [secrets(), public_keys(), jwk_sets()] {
+        let file = SecretFile::holding(&kind.texts[0]);
+        let options = GatewayOptions {
+            server: "reread_files = \"1h\"".to_owned(),
+            extra: section("asked", &kind, &file),
+            ..GatewayOptions::default()
+        };
+        let gateway = Gateway::with(options).await;
+        let [old, new] = &kind.pairs;
+        assert_eq!(status(&gateway, &old.bearer("asked")).await, 200);
+        file.change(&kind.texts[2]);
+        assert_eq!(status(&gateway, &new.bearer("asked")).await, 200, "{}", kind.key);
+        assert_eq!(status(&gateway, &old.bearer("asked")).await, 401, "{}", kind.key);
+        gateway.stop().await;
+    }
+}
