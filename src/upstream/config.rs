@@ -202,15 +202,9 @@ impl Settings {
             .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
             .filter(|url| !has_credentials(url))
             .ok_or_else(|| fault("base_url", "expected an absolute https URL without user, query and fragment"))?;
-        let loopback = match base_url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(domain)) => domain == "localhost",
-            None => false,
-        };
         match base_url.scheme() {
             "https" => {}
-            "http" if loopback || raw.allow_http => {}
+            "http" if is_loopback(&base_url) || raw.allow_http => {}
             "http" => {
                 return Err(fault(
                     "base_url",
@@ -252,12 +246,26 @@ impl Settings {
         })
     }
 
+    /// Whether the source is on this very machine: calls do not leave it, by plain HTTP or otherwise.
+    pub(super) fn is_local(&self) -> bool {
+        is_loopback(&self.base_url)
+    }
+
     /// The URL of a path below the base.
     pub fn url(&self, path: &str) -> Url {
         let mut url = self.base_url.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));
         url
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(domain)) => domain == "localhost",
+        None => false,
     }
 }
 

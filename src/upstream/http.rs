@@ -20,7 +20,7 @@ use super::{Deadline, Failure, Settings, UpstreamError};
 /// What all sources share of the way out.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// The URL of a proxy for all calls, which may hold a password; the environment is never asked for one.
+    /// The URL of a proxy for all calls that leave this machine; it may hold a password. The environment is never asked for one.
     pub proxy: Option<SecretString>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
@@ -92,7 +92,8 @@ impl Client {
         if let Some(silence) = settings.read_timeout {
             builder = builder.read_timeout(silence);
         }
-        if let Some(proxy) = &shared.proxy {
+        // What may go in clear because it stays on this machine is not carried to a proxy on another.
+        if let Some(proxy) = shared.proxy.as_ref().filter(|_| !settings.is_local()) {
             builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
         }
         if let Some(path) = &shared.ca_file {
