@@ -34,6 +34,8 @@ pub enum ClientError {
     #[error("outbound.ca_file: {0}")]
     CaFile(std::io::Error),
     #[error("outbound: {0}")]
+    #[error("outbound.ca_file: expected at least one certificate in PEM")]
+    NoAuthority,
     Build(reqwest::Error),
 }
 
@@ -106,6 +108,10 @@ impl Client {
             http: builder.build().map_err(ClientError::build)?,
             timeout: settings.timeout,
             write_timeout: settings.write_timeout,
+            if authorities.is_empty() {
+                // With none, no source could be trusted; that shows now rather than with the first call.
+                return Err(ClientError::NoAuthority);
+            }
             max_response: settings.max_response,
             propagate_trace: shared.propagate_trace,
         })

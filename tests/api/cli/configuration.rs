@@ -235,6 +235,29 @@ async fn callers_that_differ_in_issuer_or_subject_are_two() {
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
+#[tokio::test]
+async fn a_file_of_authorities_without_a_certificate_in_pem_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap();
+    let text = with(&format!("[outbound]\nca_file = \"{}\"", file.display()));
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("another text", b"CANARY".to_vec()),
+        ("a certificate in DER", certificate.der().to_vec()),
+        ("a key", key.serialize_pem().into_bytes()),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file", "certificate in PEM"], what);
+    }
+    std::fs::remove_file(&file).unwrap();
+    refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file"], "no file");
+    std::fs::write(&file, certificate.pem()).unwrap();
+    let output = check(folder.path(), &text, &[]).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
 fn refused(output: &std::process::Output, said: &[&str], of: &str) {
     let message = stderr(output);
     assert_eq!(output.status.code(), Some(EX_CONFIG), "{of}: {message}");
