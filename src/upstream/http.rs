@@ -15,6 +15,7 @@ use crate::model::SourceName;
 use crate::trace::{self, TRACEPARENT};
 
 use super::phase::{Connecting, Phase, Progress};
+use super::redact::Redactor;
 use super::{Deadline, Failure, Settings, UpstreamError};
 
 /// What all sources share of the way out.
@@ -33,9 +34,9 @@ pub struct ClientConfig {
 pub enum ClientError {
     #[error("outbound.ca_file: {0}")]
     CaFile(std::io::Error),
-    #[error("outbound: {0}")]
     #[error("outbound.ca_file: expected at least one certificate in PEM")]
     NoAuthority,
+    #[error("outbound: {0}")]
     Build(reqwest::Error),
 }
 
@@ -52,7 +53,7 @@ pub enum Effect {
     Write,
 }
 
-/// An answer, read whole.
+/// An answer, read whole, with the source's credentials replaced in it.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -76,10 +77,16 @@ pub struct Client {
     write_timeout: Duration,
     max_response: usize,
     propagate_trace: bool,
+    redactor: Redactor,
 }
 
 impl Client {
-    pub fn new(name: &SourceName, settings: &Settings, shared: &ClientConfig) -> Result<Self, ClientError> {
+    pub fn new(
+        name: &SourceName,
+        settings: &Settings,
+        shared: &ClientConfig,
+        redactor: Redactor,
+    ) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
             // A redirect would carry the credentials to a host nobody configured.
             .redirect(reqwest::redirect::Policy::none())
@@ -101,6 +108,10 @@ impl Client {
         if let Some(path) = &shared.ca_file {
             let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
             let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::build)?;
+            if authorities.is_empty() {
+                // With none, no source could be trusted; that shows now rather than with the first call.
+                return Err(ClientError::NoAuthority);
+            }
             builder = builder.tls_certs_only(authorities);
         }
         Ok(Self {
@@ -108,12 +119,9 @@ impl Client {
             http: builder.build().map_err(ClientError::build)?,
             timeout: settings.timeout,
             write_timeout: settings.write_timeout,
-            if authorities.is_empty() {
-                // With none, no source could be trusted; that shows now rather than with the first call.
-                return Err(ClientError::NoAuthority);
-            }
             max_response: settings.max_response,
             propagate_trace: shared.propagate_trace,
+            redactor,
         })
     }
 
@@ -179,7 +187,8 @@ impl Client {
                 }
             }
         }
-        Ok(Reply { status, retry_after, clock_ahead, body: body.freeze() })
+        let body = self.redactor.clean_json(&body).map_or_else(|| body.freeze(), Bytes::from);
+        Ok(Reply { status, retry_after, clock_ahead, body })
     }
 
     fn error(&self, failure: Failure) -> UpstreamError {
