@@ -161,13 +161,13 @@ impl Checker<'_> {
         issuers: &[Issuer],
         sources: &[SourceConfig],
     ) -> Result<CallerConfig, ConfigError> {
-        let named = |wanted: &str| issuers.iter().find(|issuer| issuer.name == wanted);
-        let issuer = named(&raw.issuer).ok_or_else(|| {
+        let issuer_of = |wanted: &str| issuers.iter().find(|issuer| issuer.name == wanted);
+        let issuer = issuer_of(&raw.issuer).ok_or_else(|| {
             self.fault(format!("callers.{name}.issuer"), "expected the name of an issuer under auth.issuers")
         })?;
         // Two issuers of the configuration may be one to tokens.
         let is_same = |other: &raw::Caller| {
-            other.subject == raw.subject && named(&other.issuer).is_some_and(|other| other.issuer == issuer.issuer)
+            other.subject == raw.subject && issuer_of(&other.issuer).is_some_and(|other| other.issuer == issuer.issuer)
         };
         if let Some((twin, _)) = all.iter().find(|(other, caller)| other.as_str() != name && is_same(caller)) {
             let expected = format!("is the same caller as callers.{twin}, by issuer and subject");

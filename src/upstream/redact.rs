@@ -232,14 +232,14 @@ mod tests {
         let secret = "aB/c\"\\ d~%é-1&<";
         for spelled in [
             r#"aB/c\"\\ d~%é-1&<"#,
-            r#"aB\/c\u0022\u005C d~%é-1\u0026\u003c"#,
+            r"aB\/c\u0022\u005C d~%é-1\u0026\u003c",
             r#"\u0061B\/c\"\\\u0020d~\u0025é-1&<"#,
             "aB%2Fc%22%5C%20d~%25%C3%A9-1%26%3C",
-            r#"aB\/c%22%5c+d~\u002525%c3%a9\u002d1%26<"#,
+            r"aB\/c%22%5c+d~\u002525%c3%a9\u002d1%26<",
         ] {
             assert_eq!(in_json(secret, spelled), "before [redacted] after", "{spelled}");
         }
-        for other in ["aB/c", r#"aB\/c\"\\ d~%é-2&<"#, "% %zz %2", r#"\u0061\n\u4e00\ud83d\ude00\\"#] {
+        for other in ["aB/c", r#"aB\/c\"\\ d~%é-2&<"#, "% %zz %2", r"\u0061\n\u4e00\ud83d\ude00\\"] {
             assert!(!in_json(secret, other).contains("[redacted]"), "{other}");
         }
     }

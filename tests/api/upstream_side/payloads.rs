@@ -257,8 +257,8 @@ async fn a_credential_in_the_data_of_a_source_is_given_to_nobody() {
             Vendor::Tanma => APP_KEY,
         };
         let stage = Bytes::of(vendor, "").await;
-        let encoded: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let escaped: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let encoded = secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+        let escaped = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
         for spelled in [secret, &encoded, &escaped] {
             let place = places(vendor);
             let member = format!("\"http://hub.example/avatar?token={spelled}&size=0\", \"{spelled}\": \"{spelled}\"");
