@@ -7,4 +7,6 @@ audit: bans ## Check the dependencies, and hold them against the advisories (ADV
 	tests/tools/advisories.sh
 
 bans: ## The part of `audit` that needs no advisories: licences, origins, duplicates
-	@$(CARGO_DENY) check licenses bans sources
+	@$(CARGO_DENY) check -D unmatched-skip -D unnecessary-skip licenses bans sources
+	@# The fuzzer is run by developers and shipped to nobody: whatever its own dependencies' licences, and fewer of them twice.
+	@$(CARGO_DENY) --locked --manifest-path fuzz/Cargo.toml --config deny.toml check -A unmatched-skip -A unnecessary-skip bans sources

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 /// Makes a value of a file's bytes. An error says what was expected, never what is there.
@@ -104,14 +105,17 @@ fn look(path: &Path) -> (Seen, Result<Vec<u8>, String>) {
     (Sha256::new().chain_update(kind).chain_update(bytes).finalize().into(), read)
 }
 
-/// Reads files again every so often, for ever.
+/// Reads files again every so often, for ever, each on its own: one that lies on something that hangs holds up no other.
 pub async fn follow(files: Vec<Arc<dyn Reread>>, every: Duration) {
-    let files: Arc<[Arc<dyn Reread>]> = files.into();
+    join_all(files.into_iter().map(|file| follow_one(file, every))).await;
+}
+
+async fn follow_one(file: Arc<dyn Reread>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let files = files.clone();
-        // A file may lie on something slow. A panic in it has been logged, and the next round comes.
-        let _read = tokio::task::spawn_blocking(move || files.iter().filter(|file| file.reread()).count()).await;
+        let file = file.clone();
+        // A panic in it has been logged, and the next round comes.
+        let _read = tokio::task::spawn_blocking(move || file.reread()).await;
     }
 }
 
@@ -153,14 +157,37 @@ mod tests {
         assert!(!Live::fixed(1).reread());
     }
 
+    struct Counts(tokio::sync::mpsc::UnboundedSender<()>);
+
+    impl Reread for Counts {
+        fn reread(&self) -> bool {
+            self.0.send(()).is_ok()
+        }
+    }
+
+    /// Hangs until its other end is gone.
+    struct Hangs(Mutex<std::sync::mpsc::Receiver<()>>);
+
+    impl Reread for Hangs {
+        fn reread(&self) -> bool {
+            self.0.lock().unwrap().recv().is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_hangs_holds_up_no_other() {
+        let (_hold, held) = std::sync::mpsc::channel();
+        let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let files: Vec<Arc<dyn Reread>> = vec![Arc::new(Hangs(Mutex::new(held))), Arc::new(Counts(sender))];
+        let following = tokio::spawn(follow(files, Duration::from_millis(1)));
+        for _ in 0..10 {
+            tokio::time::timeout(Duration::from_secs(30), read.recv()).await.expect("the other is read").unwrap();
+        }
+        following.abort();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn files_are_followed() {
-        struct Counts(tokio::sync::mpsc::UnboundedSender<()>);
-        impl Reread for Counts {
-            fn reread(&self) -> bool {
-                self.0.send(()).is_ok()
-            }
-        }
         let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
         let following = tokio::spawn(follow(vec![Arc::new(Counts(sender))], Duration::from_secs(5)));
         let begun = tokio::time::Instant::now();

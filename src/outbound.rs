@@ -10,7 +10,7 @@ use url::{Host, Url};
 /// What all calls share of the way out.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// The URL of a proxy for all calls, which may hold a password; the environment is never asked for one.
+    /// The URL of a proxy for all calls that leave this machine; it may hold a password. The environment is never asked for one.
     pub proxy: Option<SecretString>,
     /// Certificate authorities in PEM, in place of the system's.
     pub ca_file: Option<PathBuf>,
@@ -23,6 +23,8 @@ pub struct ClientConfig {
 pub enum ClientError {
     #[error("outbound.ca_file: {0}")]
     CaFile(std::io::Error),
+    #[error("outbound.ca_file: expected at least one certificate in PEM")]
+    NoAuthority,
     #[error("outbound: {0}")]
     Build(reqwest::Error),
 }
@@ -33,11 +35,15 @@ impl ClientError {
     }
 }
 
-/// A client to be: it follows no redirect, tries nothing again and asks the environment for nothing.
+/// A client to be, for calls to the host of `to`: it follows no redirect, tries nothing again and asks the environment for nothing.
 ///
 /// # Errors
 /// A proxy or certificate authorities that cannot be used.
-pub fn client(shared: &ClientConfig, connect_timeout: Duration) -> Result<reqwest::ClientBuilder, ClientError> {
+pub fn client(
+    shared: &ClientConfig,
+    to: &Url,
+    connect_timeout: Duration,
+) -> Result<reqwest::ClientBuilder, ClientError> {
     let mut builder = reqwest::Client::builder()
         // A redirect would carry credentials to a host nobody configured, or bring keys from one.
         .redirect(reqwest::redirect::Policy::none())
@@ -48,12 +54,17 @@ pub fn client(shared: &ClientConfig, connect_timeout: Duration) -> Result<reqwes
         .pool_idle_timeout(Duration::from_secs(20))
         .tcp_nodelay(true)
         .user_agent(concat!("scrm-gateway/", env!("CARGO_PKG_VERSION")));
-    if let Some(proxy) = &shared.proxy {
+    // What may go in clear because it stays on this machine is not carried to a proxy on another.
+    if let Some(proxy) = shared.proxy.as_ref().filter(|_| !is_loopback(to)) {
         builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
     }
     if let Some(path) = &shared.ca_file {
         let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
         let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::build)?;
+        if authorities.is_empty() {
+            // With none, nobody could be trusted; that shows now rather than with the first call.
+            return Err(ClientError::NoAuthority);
+        }
         builder = builder.tls_certs_only(authorities);
     }
     Ok(builder)
@@ -84,17 +95,20 @@ pub enum Way {
 
 impl Way {
     pub fn to(url: &Url) -> Self {
-        let loopback = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(domain)) => domain == "localhost",
-            None => false,
-        };
         match url.scheme() {
             "https" => Self::Tls,
-            "http" if loopback => Self::Loopback,
+            "http" if is_loopback(url) => Self::Loopback,
             "http" => Self::Plain,
             _ => Self::Other,
         }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(domain)) => domain == "localhost",
+        None => false,
     }
 }

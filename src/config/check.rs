@@ -115,12 +115,22 @@ impl Checker<'_> {
         &self,
         name: &str,
         raw: &raw::Caller,
+        all: &BTreeMap<String, raw::Caller>,
         issuers: &[Issuer],
         sources: &[SourceConfig],
     ) -> Result<CallerConfig, ConfigError> {
-        let issuer = issuers.iter().find(|issuer| issuer.name == raw.issuer).ok_or_else(|| {
+        let issuer_of = |wanted: &str| issuers.iter().find(|issuer| issuer.name == wanted);
+        let issuer = issuer_of(&raw.issuer).ok_or_else(|| {
             self.fault(format!("callers.{name}.issuer"), "expected the name of an issuer under auth.issuers")
         })?;
+        // Two issuers of the configuration may be one to tokens.
+        let is_same = |other: &raw::Caller| {
+            other.subject == raw.subject && issuer_of(&other.issuer).is_some_and(|other| other.issuer == issuer.issuer)
+        };
+        if let Some((twin, _)) = all.iter().find(|(other, caller)| other.as_str() != name && is_same(caller)) {
+            let expected = format!("is the same caller as callers.{twin}, by issuer and subject");
+            return Err(self.fault(format!("callers.{name}.subject"), &expected));
+        }
         let visible = raw.sources.as_ref().map(|names| {
             let known = |name: &String| sources.iter().find(|source| source.name.as_str() == name);
             names.iter().map(|name| known(name).map(|source| source.name.clone())).collect::<Option<Vec<_>>>()

@@ -157,7 +157,7 @@ impl Config {
         let callers = raw
             .callers
             .iter()
-            .map(|(name, caller)| checker.caller(name, caller, &issuers, &sources))
+            .map(|(name, caller)| checker.caller(name, caller, &raw.callers, &issuers, &sources))
             .collect::<Result<Vec<_>, _>>()?;
         let shown = raw.shown(&sources);
         Ok(Self {

@@ -79,8 +79,6 @@ impl Edge {
                     // The narrow budget before the shared one: an address that floods is refused before it takes a slot
                     // or costs a signature check.
                     .layer(self.address_limit.layer())
-                    // Before anything goes by a message that has two meanings.
-                    .layer(from_fn(message::check))
                     // More than this at once is refused rather than queued.
                     .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed))
                     // A stream is left alone: its lines are to go out as they come.
@@ -102,7 +100,9 @@ impl Edge {
                 .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
                     Problem::new(ProblemCode::Internal, "a fault of the gateway; its log has more under the request id")
                         .into_response()
-                })),
+                }))
+                // Before anything goes by a message that has two meanings, preflights included.
+                .layer(from_fn(message::check)),
         )
     }
 

@@ -21,7 +21,7 @@ use crate::upstream::Position;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
-/// The longest text that is looked at.
+/// The longest text that is looked at. A source's own cursor is bounded so that no text of ours is longer.
 const MAX_CHARS: usize = 4_096;
 /// The shortest secret that keys are made from.
 const MIN_SECRET_BYTES: usize = 32;
@@ -273,6 +273,16 @@ mod tests {
         let late = cursors.open(&cursor, &binding(), at(1_000 + 3_600)).unwrap_err();
         assert_eq!(late.code, ProblemCode::CursorInvalid);
         assert!(late.detail.contains("expired"));
+    }
+
+    #[test]
+    fn the_longest_state_that_a_source_can_bring_about_opens() {
+        let token = Position::Token("\u{1}".repeat(170) + "abcd");
+        assert_eq!(serde_json::to_string(&token).unwrap().len(), r#"{"token":""}"#.len() + 1_024);
+        let longest = WalkState { position: token, offset: u32::MAX, page_size: u32::MAX, total: Some(u64::MAX) };
+        let cursors = Cursors::new(Arc::new(Live::fixed(CursorKeys::random())), Duration::MAX);
+        let cursor = cursors.seal(longest.clone(), &binding(), at(0));
+        assert_eq!(cursors.open(&cursor, &binding(), at(1)), Ok(longest));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::outbound::{self, ClientConfig, ClientError};
 use crate::trace::{self, TRACEPARENT};
 
 use super::phase::{Connecting, Phase, Progress};
+use super::redact::Redactor;
 use super::{Deadline, Failure, Settings, UpstreamError};
 
 /// Whether a call changes something at the source.
@@ -23,7 +24,7 @@ pub enum Effect {
     Write,
 }
 
-/// An answer, read whole.
+/// An answer, read whole, with the source's credentials replaced in it.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -47,11 +48,18 @@ pub struct Client {
     write_timeout: Duration,
     max_response: usize,
     propagate_trace: bool,
+    redactor: Redactor,
 }
 
 impl Client {
-    pub fn new(name: &SourceName, settings: &Settings, shared: &ClientConfig) -> Result<Self, ClientError> {
-        let mut builder = outbound::client(shared, settings.connect_timeout)?.connector_layer(Connecting);
+    pub fn new(
+        name: &SourceName,
+        settings: &Settings,
+        shared: &ClientConfig,
+        redactor: Redactor,
+    ) -> Result<Self, ClientError> {
+        let builder = outbound::client(shared, &settings.base_url, settings.connect_timeout)?;
+        let mut builder = builder.connector_layer(Connecting);
         if let Some(silence) = settings.read_timeout {
             builder = builder.read_timeout(silence);
         }
@@ -62,6 +70,7 @@ impl Client {
             write_timeout: settings.write_timeout,
             max_response: settings.max_response,
             propagate_trace: shared.propagate_trace,
+            redactor,
         })
     }
 
@@ -126,7 +135,8 @@ impl Client {
                 }
             }
         }
-        Ok(Reply { status, retry_after, clock_ahead, body: body.freeze() })
+        let body = self.redactor.clean_json(&body).map_or_else(|| body.freeze(), Bytes::from);
+        Ok(Reply { status, retry_after, clock_ahead, body })
     }
 
     fn error(&self, failure: Failure) -> UpstreamError {

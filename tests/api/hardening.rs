@@ -233,6 +233,22 @@ async fn pages_of_the_origins_that_are_listed_may_call_and_carry_no_credentials_
 }
 
 #[tokio::test]
+async fn a_preflight_that_two_readers_could_take_for_two_things_is_refused_like_any_message() {
+    let extra = "[cors]\norigins = [\"https://app.example\"]".to_owned();
+    let gateway = Gateway::with(GatewayOptions { extra, ..GatewayOptions::default() }).await;
+    let mut request =
+        WireRequest::get("/v1/me").with("origin", b"https://app.example").with("access-control-request-method", b"GET");
+    request.method = "OPTIONS";
+    assert_eq!(request.send(&gateway).await.unwrap().status, 200);
+    for (name, value) in [("host", "elsewhere.example"), ("transfer-encoding", "gzip, chunked")] {
+        let reply = request.clone().with(name, value).send(&gateway).await.unwrap();
+        assert_eq!((reply.status, &reply.problem()["code"]), (400, &"invalid_request".into()), "{name}");
+        assert!(reply.head.to_ascii_lowercase().contains("\r\nconnection: close"), "{name}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_preflight_costs_its_caller_nothing() {
     let few = "{ requests = 2, window = \"300h\", burst = 2 }";
     let gateway = Gateway::with(GatewayOptions {

@@ -71,7 +71,7 @@ enum Fault {
 
 impl FetchedKeys {
     pub(super) fn new(issuer: &Issuer, at: &JwksUrl, shared: &ClientConfig) -> Result<Self, ClientError> {
-        let http = outbound::client(shared, CONNECT_TIMEOUT)?.timeout(FETCH_TIMEOUT);
+        let http = outbound::client(shared, &at.url, CONNECT_TIMEOUT)?.timeout(FETCH_TIMEOUT);
         Ok(Self {
             issuer: issuer.name.clone(),
             algorithms: issuer.algorithms.clone(),

@@ -130,10 +130,30 @@ pub fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), Problem> {
             Err(Problem::new(ProblemCode::PayloadTooLarge, detail))
         }
         Err(error) => {
-            let detail = format!("the body is no JSON, at line {}, column {}", error.line(), error.column());
+            let what = beyond_bounds(&error).unwrap_or("is no JSON");
+            let detail = format!("the body {what}, at line {}, column {}", error.line(), error.column());
             Err(Problem::new(ProblemCode::InvalidRequest, detail))
         }
     }
+}
+
+/// What is JSON and nevertheless not read (RFC 8259 §9 lets a reader set limits). The reader tells these in words alone; a
+/// test holds it to them.
+fn beyond_bounds(error: &serde_json::Error) -> Option<&'static str> {
+    let said = error.to_string();
+    let told = [
+        ("recursion limit exceeded", "has more than 127 levels of lists and objects"),
+        ("number out of range", "holds a number that is too large"),
+    ];
+    told.into_iter().find_map(|(words, what)| said.starts_with(words).then_some(what))
+}
+
+/// Cuts a key that is longer than any of ours, and tells whether it did: it stays the unknown one that it is.
+fn cut(key: &mut String) -> bool {
+    let Some((end, _)) = key.char_indices().nth(MAX_KEY_CHARS) else { return false };
+    key.truncate(end);
+    key.push('…');
+    true
 }
 
 /// What was met in a body so far.
@@ -209,12 +229,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut values = Map::new();
-        while let Some(key) = object.next_key::<String>()? {
-            let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
+        while let Some(mut key) = object.next_key::<String>()? {
+            let is_whole = !cut(&mut key);
+            let mut pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
             if pointer.len() > MAX_POINTER_BYTES {
-                return Err(A::Error::custom("a key is too long"));
+                // Deeper than any field of ours: the place is that of what holds it.
+                pointer.clone_from(&self.pointer);
             }
-            if values.contains_key(&key) && self.seen.duplicates.len() < MAX_DUPLICATES {
+            if is_whole && values.contains_key(&key) && self.seen.duplicates.len() < MAX_DUPLICATES {
                 self.seen.duplicates.push(pointer.clone());
             }
             let value = object.next_value_seed(Node { pointer, seen: self.seen })?;
@@ -229,7 +251,9 @@ impl<'de> Visitor<'de> for Node<'_> {
 const MAX_VALUES: usize = 20_000;
 /// Repeated keys that are told at most; there is room for millions of them in a body.
 const MAX_DUPLICATES: usize = 1_000;
-/// Bounds what a fault can echo; no body of this service needs a tenth of it.
+/// The most characters of a key that are told; the longest of ours has 11.
+const MAX_KEY_CHARS: usize = 50;
+/// Bounds what a fault can echo, however deep its place is. Within an item there is room for any key.
 const MAX_POINTER_BYTES: usize = 256;
 
 #[cfg(test)]
@@ -249,7 +273,41 @@ mod tests {
             assert_eq!(problem.code, ProblemCode::InvalidRequest, "{text}");
         }
         assert!(parse(b"\"\xff\"").is_err());
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(parse(deep.as_bytes()).is_err());
+    }
+
+    fn told(text: &str) -> String {
+        let problem = parse(text.as_bytes()).err().unwrap();
+        assert_eq!(problem.code, ProblemCode::InvalidRequest, "{problem:?}");
+        problem.detail
+    }
+
+    #[test]
+    fn what_is_json_and_too_much_is_not_called_anything_else() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(deep(127).as_bytes()).is_ok());
+        for levels in [128, 100_000] {
+            assert!(told(&deep(levels)).starts_with("the body has more than 127 levels"), "{levels}");
+        }
+        for number in ["1e400", "-1e999999", &"9".repeat(400)] {
+            assert!(told(&format!("{{\"a\": {number}}}")).starts_with("the body holds a number that is too large"));
+        }
+        assert!(told("[1,]").starts_with("the body is no JSON, at line 1, column"));
+    }
+
+    #[test]
+    fn a_long_key_is_kept_as_the_unknown_one_that_it_is() {
+        let (just, long) = ("k".repeat(50), "k".repeat(1_000_000));
+        let (value, duplicates) =
+            parse(format!("{{\"{just}\": 1, \"{long}\": 2, \"{long}k\": 3}}").as_bytes()).unwrap();
+        assert_eq!(value, serde_json::json!({&just: 1, format!("{just}…"): 3}));
+        assert_eq!(duplicates, [""; 0], "two that begin alike are not one");
+    }
+
+    #[test]
+    fn a_place_is_told_in_so_many_bytes_however_deep_it_is() {
+        let deep = format!("{}{{\"x\":1,\"x\":2}}{}", "{\"keys of a body\":".repeat(120), "}".repeat(120));
+        let (_, duplicates) = parse(deep.as_bytes()).unwrap();
+        assert_eq!(duplicates.len(), 1);
+        assert!(duplicates[0].starts_with("/keys of a body/keys") && duplicates[0].len() <= MAX_POINTER_BYTES);
     }
 }

@@ -13,6 +13,9 @@ use crate::upstream::{Deadline, SourceSecret};
 /// Between two readings for refusals. A source that refuses whatever it is sent does not make us read with every call.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 
+/// The longest wait for a reading. A file that takes longer hangs, and calls do not hang with it.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// One source's secret, as its calls are refused with it.
 pub(in crate::upstream) struct Credentials {
     secret: SourceSecret,
@@ -30,12 +33,13 @@ impl Credentials {
         self.secret.get()
     }
 
-    /// Whether there is another secret than the refused one, in time for the deadline. It may be there already; else the
-    /// file is read again, unless that was done within the cool-down.
+    /// Whether there is another secret than the refused one, in time for the deadline and within a second. It may be there
+    /// already; else the file is read again, unless that was done within the cool-down.
     pub(super) async fn renewed(&self, refused: &SecretString, deadline: Deadline) -> bool {
         if !self.is_another(refused) {
-            // Reading goes on where the deadline ends the wait, and is of use to the next call.
-            let _late = timeout_at(deadline.0, self.read_again(refused)).await;
+            let until = deadline.0.min(Instant::now() + LONGEST_WAIT);
+            // Reading goes on where the wait ends, and is of use to the next call.
+            let _late = timeout_at(until, self.read_again(refused)).await;
         }
         self.is_another(refused) && Instant::now() < deadline.0
     }
@@ -125,6 +129,18 @@ mod tests {
         assert!(!stage.renewed("first").await);
         stage.change("second");
         stage.credentials.secret.reread();
+        assert!(stage.renewed("first").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_that_hangs_is_waited_for_no_longer_than_a_second() {
+        let stage = Stage::set();
+        let hangs = stage.credentials.read_at.clone().lock_owned().await;
+        let begun = Instant::now();
+        assert_eq!(join_all((0..50).map(|_| stage.renewed("first"))).await, [false; 50]);
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        drop(hangs);
+        stage.change("second");
         assert!(stage.renewed("first").await);
     }
 

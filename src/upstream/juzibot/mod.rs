@@ -42,7 +42,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
     let settings = &config.settings;
     let codes = CodeTable::new(CODES, &settings.codes);
     let juzibot = Arc::new(Juzibot {
-        client: Client::new(&config.name, settings, client)?,
+        client: Client::new(&config.name, settings, client, kind.token.redactor())?,
         opener: Opener {
             name: config.name.clone(),
             codes: codes.clone(),

@@ -9,8 +9,14 @@ use crate::upstream::{ListPage, Position, UpstreamError};
 
 use super::{convert, wire};
 
-/// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL.
+/// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL. In bytes
+/// as JSON writes the text, for so it is sealed: escapes take up to six for one.
 pub const MAX_CURSOR_BYTES: usize = 1_024;
+
+fn is_too_long(cursor: &str) -> bool {
+    // Its quotes do not count.
+    serde_json::to_string(cursor).is_ok_and(|json| json.len() - 2 > MAX_CURSOR_BYTES)
+}
 
 /// A page of the list: the one of this cursor, or the first.
 pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> Result<ListPage, UpstreamError> {
@@ -19,7 +25,7 @@ pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> 
     let page: wire::List =
         envelope.object().map_err(unreadable)?.ok_or_else(|| unreadable(Fault::at("data", "missing")))?;
     let next = match page.next_cursor {
-        Some(next) if next.len() > MAX_CURSOR_BYTES => {
+        Some(next) if is_too_long(&next) => {
             return Err(unreadable(Fault::at("data.nextCursor", "too long")));
         }
         Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),

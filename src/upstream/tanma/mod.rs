@@ -40,7 +40,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
     let settings = &config.settings;
     let codes = CodeTable::new(CODES, &settings.codes);
     let tanma = Arc::new(Tanma {
-        client: Client::new(&config.name, settings, client)?,
+        client: Client::new(&config.name, settings, client, kind.app_key.redactor())?,
         opener: Opener {
             name: config.name.clone(),
             codes: codes.clone(),

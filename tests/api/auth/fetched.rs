@@ -48,6 +48,18 @@ async fn each_issuer_is_vouched_for_by_its_own_keys() {
 }
 
 #[tokio::test]
+async fn keys_that_are_fetched_in_clear_from_this_machine_do_not_come_through_the_proxy() {
+    let (key, forged) = (Pair::named("1"), Pair::named("1"));
+    let (host, proxy) = (Publisher::of(&[&key]).await, Publisher::of(&[&forged]).await);
+    let outbound = format!("[outbound]\nproxy = \"{}\"\n", proxy.url());
+    let gateway = gateway(&[host.section("local", ONCE), outbound]).await;
+    ask(&gateway, &key.bearer("local")).await.ok();
+    refuses(&ask(&gateway, &forged.bearer("local")).await);
+    assert_eq!(proxy.fetches().await, 0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_key_is_fetched_once_for_all_who_come_with_it() {
     let (old, new) = (Pair::named("old"), Pair::named("new"));
     let host = Publisher::of(&[&old]).await;

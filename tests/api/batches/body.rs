@@ -148,6 +148,33 @@ async fn keys_that_are_there_twice_are_told_by_their_place() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn a_key_of_any_length_is_an_unknown_one_and_what_is_too_much_to_read_is_called_so() {
+    let gateway = gateway().await;
+    let item = |member: &str| {
+        format!(r#"{{"items": [{{"staff_id": "a", "union_id": "o", "remark": "x", "content": "x", {member}}}]}}"#)
+    };
+    for path in ["/v1/remarks", "/v1/follow-ups"] {
+        for length in [51, 300, 1_000_000] {
+            let reply = post_text(&gateway, path, &item(&format!("\"{}\": 1", "k".repeat(length)))).await;
+            let cut = format!("/items/0/{}…", "k".repeat(50));
+            assert!(faults(&reply).contains(&(cut, "unknown".to_owned())), "{length}: {}", reply.body);
+        }
+        for (member, detail) in [
+            (format!("\"x\": {}{}", "[".repeat(200), "]".repeat(200)), "has more than 127 levels of lists and objects"),
+            ("\"x\": 1e400".to_owned(), "holds a number that is too large"),
+            ("\"x\": 1e".to_owned(), "is no JSON"),
+        ] {
+            let reply = post_text(&gateway, path, &item(&member)).await;
+            let problem = reply.problem(400, "invalid_request");
+            let detail = format!("the body {detail}, at line 1, column ");
+            assert!(problem["detail"].as_str().unwrap().starts_with(&detail), "{problem}");
+        }
+    }
+    nothing_was_sent(&gateway);
+    gateway.stop().await;
+}
+
 /// An object with these members before an empty list of items.
 fn members(members: impl Iterator<Item = String>) -> String {
     let members: Vec<String> = members.map(|name| format!("\"{name}\": 1, ")).collect();

@@ -198,12 +198,64 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
         ),
         (with("[auth]\nleeway = \"5m\""), ["auth.leeway", FILE, "at most 30s"]),
         (with("[callers.x]\nissuer = \"nobody\"\nsubject = \"s\""), ["callers.x.issuer", FILE, "auth.issuers"]),
+        (
+            with(&format!("[callers.x]\n{CALLER}[callers.y]\n{CALLER}")),
+            ["callers.x.subject", FILE, "the same caller as callers.y"],
+        ),
+        (
+            with(&format!("{LOGIN_AGAIN}[callers.x]\n{CALLER}[callers.y]\n{}", CALLER.replace("login", "again"))),
+            ["callers.x.subject", FILE, "the same caller as callers.y"],
+        ),
         (with("[log]\nlevel = \"a=b=c\""), ["log.level", "expected a level", ""]),
     ];
     for (text, said) in table {
         let output = check(folder.path(), &text, &[]).await;
         refused(&output, &said, &text);
     }
+}
+
+const CALLER: &str = "issuer = \"login\"\nsubject = \"s\"\n";
+/// The issuer of the base by another name, for its next secret.
+const LOGIN_AGAIN: &str = r#"
+[auth.issuers.again]
+issuer = "https://login.test"
+audience = ["scrm-gateway"]
+algorithms = ["HS256"]
+secret = "CANARY-next-secret-0123456789abcdef0123"
+"#;
+
+#[tokio::test]
+async fn callers_that_differ_in_issuer_or_subject_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let other_subject = CALLER.replace("\"s\"", "\"S\"");
+    let other_issuer = CALLER.replace("login", "again");
+    let issuer = LOGIN_AGAIN.replace("login.test", "again.test");
+    let callers = format!("[callers.x]\n{CALLER}[callers.y]\n{other_subject}[callers.z]\n{other_issuer}");
+    let output = check(folder.path(), &with(&format!("{issuer}{callers}")), &[]).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_file_of_authorities_without_a_certificate_in_pem_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new([]).unwrap().self_signed(&key).unwrap();
+    let text = with(&format!("[outbound]\nca_file = \"{}\"", file.display()));
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("another text", b"CANARY".to_vec()),
+        ("a certificate in DER", certificate.der().to_vec()),
+        ("a key", key.serialize_pem().into_bytes()),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file", "certificate in PEM"], what);
+    }
+    std::fs::remove_file(&file).unwrap();
+    refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file"], "no file");
+    std::fs::write(&file, certificate.pem()).unwrap();
+    let output = check(folder.path(), &text, &[]).await;
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 fn refused(output: &std::process::Output, said: &[&str], of: &str) {

@@ -127,16 +127,11 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_configured_gets_every_call_and_no_other_host_is_asked() {
-    let (proxy, source) = (MockServer::start().await, nobody().await);
+async fn a_proxy_that_is_configured_gets_every_call_that_leaves_the_machine() {
+    let proxy = MockServer::start().await;
     for vendor in VENDORS {
-        let options = GatewayOptions {
-            juzibot_url: Some(source.uri()),
-            tanma_url: Some(source.uri()),
-            extra: format!("[outbound]\nproxy = \"{}\"\n", proxy.uri()),
-            ..GatewayOptions::default()
-        };
-        let gateway = Gateway::with(options).await;
+        // A name that nobody resolves: the proxy alone would know it.
+        let gateway = behind_proxy(&proxy, "http://hub.invalid", "allow_http = true").await;
         proxy.reset().await;
         let data = if vendor == Vendor::Juzibot { json!([]) } else { json!({"list": []}) };
         let answer = ResponseTemplate::new(200).set_body_json(vendor.ok(data));
@@ -144,8 +139,42 @@ async fn a_proxy_that_is_configured_gets_every_call_and_no_other_host_is_asked()
         gateway.get(vendor.list_path()).await.ok();
         let asked = proxy.received_requests().await.unwrap();
         assert_eq!(asked.len(), 1);
-        assert_eq!(asked[0].headers["host"], source.address().to_string());
+        assert_eq!(asked[0].headers["host"], "hub.invalid");
         gateway.stop().await;
     }
-    assert_eq!(calls(&source).await, 0);
+}
+
+#[tokio::test]
+async fn a_proxy_never_sees_what_goes_in_clear_because_it_stays_on_this_machine() {
+    let (proxy, source) = (nobody().await, MockServer::start().await);
+    // Nobody listens on the last of them: only that the proxy has not seen the call counts.
+    let port = source.address().port();
+    for host in ["127.0.0.1", "localhost", "LOCALHOST", "127.1", "[::1]"] {
+        let gateway = behind_proxy(&proxy, &format!("http://{host}:{port}"), "").await;
+        for vendor in VENDORS {
+            source.reset().await;
+            let data = if vendor == Vendor::Juzibot { json!([]) } else { json!({"list": []}) };
+            let answer = ResponseTemplate::new(200).set_body_json(vendor.ok(data));
+            Mock::given(any()).respond_with(answer).mount(&source).await;
+            let reply = gateway.get(vendor.list_path()).await;
+            if host != "[::1]" {
+                reply.ok();
+            }
+        }
+        gateway.stop().await;
+    }
+    assert_eq!(calls(&proxy).await, 0);
+}
+
+/// A gateway both of whose sources are at `url`, with a proxy.
+async fn behind_proxy(proxy: &MockServer, url: &str, keys: &str) -> Gateway {
+    Gateway::with(GatewayOptions {
+        juzibot_url: Some(url.to_owned()),
+        tanma_url: Some(url.to_owned()),
+        juzibot: format!("{ALONE}\n{keys}"),
+        tanma: format!("{ALONE}\n{keys}"),
+        extra: format!("[outbound]\nproxy = \"{}\"\n", proxy.uri()),
+        ..GatewayOptions::default()
+    })
+    .await
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Bytes, VENDORS};
 use crate::support::failures::check_discretion;
-use crate::support::{Reply, Vendor};
+use crate::support::{APP_KEY, JUZIBOT_TOKEN, Reply, Vendor};
 
 /// Far deeper than any stack that reads it by calling itself.
 const DEEP: usize = 50_000;
@@ -245,6 +245,39 @@ async fn control_characters_in_texts_are_given_on_as_json_and_nowhere_else() {
         let problem = stage.list().await.problem(502, "source_rejected");
         assert_eq!(problem["upstream"]["code"], "12");
         assert_eq!(problem["upstream"]["message"], "abX-Injected: yes\u{202e}");
+        stage.gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_credential_in_the_data_of_a_source_is_given_to_nobody() {
+    for vendor in VENDORS {
+        let secret = match vendor {
+            Vendor::Juzibot => JUZIBOT_TOKEN,
+            Vendor::Tanma => APP_KEY,
+        };
+        let stage = Bytes::of(vendor, "").await;
+        let encoded = secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+        let escaped = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
+        for spelled in [secret, &encoded, &escaped] {
+            let place = places(vendor);
+            let member = format!("\"http://hub.example/avatar?token={spelled}&size=0\", \"{spelled}\": \"{spelled}\"");
+            for unknown in [place.text, place.unknown] {
+                stage.are(page(vendor, unknown, &member)).await;
+                for reply in [stage.list().await, stage.raw_list().await] {
+                    assert_eq!(reply.ok()["data"].as_array().unwrap().len(), 1, "{spelled}");
+                    assert!(!reply.body.contains(secret) && !reply.body.contains(&encoded), "{}", reply.body);
+                }
+            }
+            let raw = stage.raw_list().await;
+            assert!(raw.body.contains("http://hub.example/avatar?token=[redacted]&size=0"), "{}", raw.body);
+            let row = format!("{{\"externalUserId\": \"wm-one\", \"{}\": {member}}}", place.text);
+            let data = if vendor == Vendor::Tanma { format!("[{row}]") } else { row };
+            stage.are(envelope(&format!("\"data\": {data}"))).await;
+            let reply = stage.detail().await;
+            let name = if vendor == Vendor::Tanma { "nickname" } else { "name" };
+            assert_eq!(reply.ok()["data"][name], "http://hub.example/avatar?token=[redacted]&size=0");
+        }
         stage.gateway.stop().await;
     }
 }

@@ -268,10 +268,20 @@ async fn more_rows_than_were_asked_for_are_given_out_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_a_megabyte_is_a_bad_payload() {
+async fn a_cursor_of_the_source_leads_on_or_is_a_bad_payload() {
     let stage = Bytes::of(Vendor::Tanma, "").await;
-    stage.are(Vendor::Tanma.ok(json!({"list": [], "nextCursor": "c".repeat(1 << 20)})).to_string()).await;
-    let problem = stage.list().await.problem(502, "source_bad_payload");
-    assert!(problem["detail"].as_str().unwrap().ends_with("too long at data.nextCursor"), "{problem}");
+    let page = |cursor: &str| Vendor::Tanma.ok(json!({"list": [], "nextCursor": cursor})).to_string();
+    // In ours it stands as JSON, which takes six bytes for some characters and two for others.
+    for (text, most) in [("c", 1_024), ("\u{1}", 170), ("\"", 512), ("长", 341)] {
+        for times in [most + 1, 1 << 20] {
+            stage.are(page(&text.repeat(times))).await;
+            let problem = stage.list().await.problem(502, "source_bad_payload");
+            assert!(problem["detail"].as_str().unwrap().ends_with("too long at data.nextCursor"), "{problem}");
+        }
+        stage.are(page(&text.repeat(most))).await;
+        let ours = stage.list().await.ok()["page"]["next_cursor"].as_str().unwrap().to_owned();
+        stage.are(page("another")).await;
+        stage.gateway.get(&format!("{}&cursor={ours}", Vendor::Tanma.list_path())).await.ok();
+    }
     stage.gateway.stop().await;
 }
