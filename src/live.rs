@@ -60,6 +60,11 @@ impl<T> Live<T> {
         Ok(Self { current, file: Some(file) })
     }
 
+    /// Whether a file holds it.
+    pub fn may_change(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The value of now. Two calls give the same `Arc` for as long as the value is the same.
     pub fn get(&self) -> Arc<T> {
         self.current.load_full()
