@@ -204,8 +204,7 @@ mod tests {
         async fn panics(request: axum::extract::Request) -> &'static str {
             let (head, body) = request.into_parts();
             let said = format!("{head:?} {:?}", to_bytes(body, 10_000).await.unwrap());
-            assert_eq!(SEEDED.map(|word| said.contains(word)), [true; 4], "{said}");
-            panic!("{said}")
+            if SEEDED.iter().all(|word| said.contains(word)) { panic!("{said}") } else { "something is not in it" }
         }
         /// In the path, the query, the token and the body.
         const SEEDED: [&str; 4] = ["Pt7vKq2xLm", "Qy5wBn8zRc", "Tk4jGf9dSh", "Bd6pXr3tVn"];
