@@ -164,7 +164,7 @@ async fn writes(audit: &mut Audit) {
             }
         }
     }
-    let slow = Effect::Delay { min: std::time::Duration::from_millis(500), max: None, applied: false };
+    let slow = Effect::Delay { min: std::time::Duration::from_millis(1_500), max: None, applied: false };
     for (operation, path, good, endpoint) in [
         (REMARKS, "/v1/remarks", &body, Endpoint::JuzibotSetRemark),
         (FOLLOW_UPS, "/v1/follow-ups", &note, Endpoint::JuzibotAddFollow),

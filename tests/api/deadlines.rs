@@ -44,7 +44,7 @@ async fn full_port() -> Full {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
-    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+    while let Ok(connected) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
         queued.push(connected.unwrap());
         assert!(queued.len() < 10, "the queue has no end");
     }
@@ -53,7 +53,8 @@ async fn full_port() -> Full {
 
 #[tokio::test]
 async fn a_504_says_which_source_and_what_its_time_went_by_with() {
-    let once = "retry = { attempts = 1 }\ntimeout = \"300ms\"";
+    // Time enough to connect, and to be sent a head.
+    let once = "retry = { attempts = 1 }\ntimeout = \"1500ms\"";
     let told = |problem: serde_json::Value, phase: &str| {
         assert_eq!(problem["source"], "juzibot");
         let detail = problem["detail"].as_str().unwrap();

@@ -88,16 +88,14 @@ async fn while_the_first_runs_the_second_is_told_so_and_a_caller_that_leaves_doe
     let gateway = Arc::new(Gateway::start().await);
     let state = gateway.sandbox.state();
     let note = body(&gateway, "slow");
-    let slow = Duration::from_millis(700);
+    let slow = Duration::from_millis(1_500);
     let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
     state.set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, delay)]).await.unwrap();
     let first = tokio::spawn({
         let (gateway, note) = (gateway.clone(), note.clone());
         async move { post(&gateway, PATH, "key-00000005", &note).await }
     });
-    while state.calls_to(Endpoint::JuzibotAddFollow) == 0 {
-        tokio::task::yield_now().await;
-    }
+    gateway.asked(Endpoint::JuzibotAddFollow, 1).await;
     first.abort();
     let refusal = post(&gateway, PATH, "key-00000005", &note).await;
     refusal.problem(409, "idempotency_in_progress");
@@ -157,9 +155,7 @@ async fn a_stopping_gateway_waits_for_a_write_whose_caller_has_left() {
         let (gateway, note) = (gateway.clone(), note.clone());
         async move { post(&gateway, PATH, "key-00000006", &note).await }
     });
-    while state.calls_to(Endpoint::JuzibotAddFollow) == 0 {
-        tokio::task::yield_now().await;
-    }
+    gateway.asked(Endpoint::JuzibotAddFollow, 1).await;
     asked.abort();
     assert!(asked.await.is_err());
     let gateway = Arc::into_inner(gateway).expect("nobody else holds it");

@@ -266,7 +266,7 @@ async fn what_a_source_in_trouble_says_of_a_customer_is_not_believed() {
 
 #[tokio::test]
 async fn a_deadline_of_the_callers_own_neither_closes_a_breaker_nor_keeps_it_closed() {
-    let keys = "retry = { attempts = 1 }\ntimeout = \"1500ms\"\nbreaker = { min_calls = 2, open_for = \"1s\" }";
+    let keys = "retry = { attempts = 1 }\ntimeout = \"1100ms\"\nbreaker = { min_calls = 2, open_for = \"1s\" }";
     let gateway = with(keys).await;
     fault(&gateway, Rule::new(Source::Juzibot, Effect::NeverAnswer { applied: false })).await;
     let breaker = async || health(&gateway).await["breaker"].clone();

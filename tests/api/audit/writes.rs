@@ -149,30 +149,44 @@ async fn a_replay_is_told_as_one_and_so_is_a_key_that_cannot_be_used() {
     gateway.stop().await;
 }
 
+/// Asks to write 400 remarks, eight chunks, and leaves when as many of them are under way as may be: four.
+async fn leave(gateway: &Arc<Gateway>, id: &'static str, headers: &'static [(&str, &str)]) {
+    let items = body(&items(gateway, 400, "remark"));
+    let asked = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { post(&gateway, id, &json!({}), REMARKS, &items, headers).await }
+    });
+    gateway.asked(Endpoint::JuzibotSetRemark, 4).await;
+    asked.abort();
+}
+
+/// How many items the lines have under each key, and how many of the lines are of chunks that nobody waited for.
+fn sums(lines: &[Value], keys: [&str; 3]) -> ([u64; 3], usize) {
+    let of = |key: &str| lines.iter().map(|line| line[key].as_u64().unwrap()).sum::<u64>();
+    (keys.map(of), lines.iter().filter(|line| line["outcome"] == "abandoned").count())
+}
+
 #[tokio::test]
 async fn a_write_whose_caller_has_left_is_told_chunk_by_chunk() {
-    for (id, key) in [("audited-left", None), ("audited-left-with-key", Some("audited-key-2"))] {
-        let gateway = Arc::new(gateway().await);
-        let items = body(&items(&gateway, 400, "remark"));
-        let slow = Duration::from_millis(300);
-        let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
-        gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, delay)).await;
-        let asked = tokio::spawn({
-            let gateway = gateway.clone();
-            async move {
-                let key: Vec<_> = key.map(|key| ("idempotency-key", key)).into_iter().collect();
-                post(&gateway, id, &json!({}), REMARKS, &items, &key).await
-            }
-        });
-        gateway.asked(Endpoint::JuzibotSetRemark, 4).await;
-        asked.abort();
-        let lines = trail_of(id, 8).await;
-        let of = |key: &str| lines.iter().map(|line| line[key].as_u64().unwrap()).sum::<u64>();
-        let abandoned = lines.iter().filter(|line| line["outcome"] == "abandoned").count();
-        match key {
-            None => assert_eq!((of("succeeded"), of("not_sent"), abandoned), (200, 200, 4), "{lines:?}"),
-            Some(_) => assert_eq!((of("succeeded"), of("not_sent"), abandoned), (400, 0, 0), "it runs on: {lines:?}"),
-        }
-        Arc::into_inner(gateway).unwrap().stop().await;
-    }
+    let gateway = Arc::new(gateway().await);
+    let keys = ["succeeded", "unconfirmed", "not_sent"];
+    // No answer comes before it is seen that the caller has left, however late that is.
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::NeverAnswer { applied: true })).await;
+    leave(&gateway, "audited-left", &[]).await;
+    assert_eq!(sums(&trail_of("audited-left", 4).await, keys), ([0, 0, 200], 4), "what has not begun is told at once");
+    // Ends the connections on which the others wait.
+    gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, Effect::RefuseConnections)]).await.unwrap();
+    assert_eq!(sums(&trail_of("audited-left", 8).await, keys), ([0, 200, 200], 4));
+    Arc::into_inner(gateway).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_write_with_a_key_is_told_to_its_end_though_its_caller_has_left() {
+    let gateway = Arc::new(gateway().await);
+    let slow = Duration::from_millis(300);
+    gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, Effect::Delay { min: slow, max: None, applied: false })).await;
+    leave(&gateway, "audited-left-with-key", &[("idempotency-key", "audited-key-2")]).await;
+    let lines = trail_of("audited-left-with-key", 8).await;
+    assert_eq!(sums(&lines, ["succeeded", "unconfirmed", "not_sent"]), ([400, 0, 0], 0), "it runs on: {lines:?}");
+    Arc::into_inner(gateway).unwrap().stop().await;
 }

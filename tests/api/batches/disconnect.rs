@@ -12,20 +12,20 @@ use crate::support::{Gateway, GatewayOptions};
 
 /// Items of one chunk at the source.
 const CHUNK: usize = 50;
+/// As long as no test takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks a source that is slow, and leaves once that has been asked.
 async fn ask_and_leave(gateway: &Arc<Gateway>, items: &[Value]) {
     let state = gateway.sandbox.state();
-    let slow = Duration::from_millis(400);
-    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    // Much longer than it takes to see that a caller has left.
+    let delay = Effect::Delay { min: Duration::from_secs(2), max: None, applied: false };
     state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, delay)]).await.unwrap();
     let asked = tokio::spawn({
         let (gateway, items) = (gateway.clone(), items.to_vec());
         async move { set(&gateway, &items).await }
     });
-    while state.calls_to(Endpoint::JuzibotSetRemark) == 0 {
-        tokio::task::yield_now().await;
-    }
+    gateway.asked(Endpoint::JuzibotSetRemark, 1).await;
     asked.abort();
 }
 
@@ -36,13 +36,16 @@ async fn a_caller_who_leaves_cuts_no_chunk_in_flight_and_starts_no_further_one()
     let items = remarks(&gateway, 1_000);
     ask_and_leave(&gateway, &items).await;
     // Those that had begun are applied whole, though nobody waits for them.
-    let under_way = loop {
-        let calls = usize::try_from(state.calls_to(Endpoint::JuzibotSetRemark)).unwrap();
-        if state.applied_remarks().len() == calls * CHUNK {
-            break calls;
+    let settled = async {
+        loop {
+            let calls = usize::try_from(state.calls_to(Endpoint::JuzibotSetRemark)).unwrap();
+            if state.applied_remarks().len() == calls * CHUNK {
+                return calls;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
+    let under_way = tokio::time::timeout(PATIENCE, settled).await.expect("what has begun is applied");
     assert!((1..20).contains(&under_way), "{under_way} of 20 chunks");
     // A further chunk would have followed at once; this request comes after it would have.
     state.clear_faults().await;

@@ -254,7 +254,8 @@ async fn where_every_chunk_is_unconfirmed_the_caller_is_told_so_item_by_item() {
 #[tokio::test]
 async fn a_caller_that_leaves_does_not_cut_the_chunk_in_flight_and_no_new_one_starts() {
     let gateway = gateway().await;
-    let delay = Effect::Delay { min: Duration::from_millis(300), max: None, applied: false };
+    // Much longer than it takes to see that a caller has left.
+    let delay = Effect::Delay { min: Duration::from_secs(2), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotSetRemark, delay)).await;
     let items = remarks(&gateway, 1_000);
     {

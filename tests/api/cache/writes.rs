@@ -27,9 +27,7 @@ async fn a_record_from_before_a_write_does_not_stand_in_after_it() {
         let (gateway, path) = (gateway.clone(), path.clone());
         async move { gateway.get_with(&path, &[("cache-control", "no-cache")]).await }
     });
-    while state.calls_to(JuzibotDetail) < 2 {
-        tokio::task::yield_now().await;
-    }
+    gateway.asked(JuzibotDetail, 2).await;
     assert_eq!(set_remark(&gateway, "new").await, "succeeded");
     asked.await.unwrap().problem(504, "source_timeout");
     state.clear_faults().await;

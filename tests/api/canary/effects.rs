@@ -3,9 +3,10 @@
 use scrm_gateway::sandbox::Source;
 use scrm_gateway::sandbox::faults::{Effect, Rule, Target, WrongTypes};
 
-use super::requests::{of_operation, operation_ids};
+use super::requests::of_all_operations;
 use super::seeds::{MOBILE, indiscretion};
-use super::service::{Service, TIMEOUT};
+use super::service::Service;
+use super::settings::TIMEOUT;
 
 /// The names of all effects; `name` keeps them whole.
 const ALL: [&str; 19] = [
@@ -115,16 +116,8 @@ pub async fn all(service: &mut Service) {
         }
         assert!(!script.is_empty(), "{effect:?}");
         state.set_faults(script).await.unwrap();
-        for id in operation_ids() {
-            let mut requests = of_operation(&id, service);
-            for request in &mut requests {
-                // Not from the cache, and not what was written before.
-                request.headers.retain(|(name, _)| *name != "idempotency-key");
-                request.headers.push(("cache-control", "no-cache".to_owned()));
-            }
-            let statuses = service.ask(&format!("{effect:?}"), requests).await;
-            assert!(statuses.iter().all(|status| *status != 500), "{effect:?}: {statuses:?}");
-        }
+        let statuses = service.ask(&format!("{effect:?}"), of_all_operations(&state)).await;
+        assert!(statuses.iter().all(|status| *status != 500), "{effect:?}: {statuses:?}");
         state.clear_faults().await;
     }
 }

@@ -12,21 +12,26 @@ mod seeds;
 mod service;
 mod settings;
 mod travels;
+mod ways;
 
 use scan::Scanner;
 use service::Service;
+use settings::Patience;
 
-/// Every operation, refusal and fault, in both forms of the log.
+/// Every operation and refusal, and then every fault.
 async fn nothing_comes_out(format: &str) {
-    let mut service = Service::start(format).await;
+    let mut service = Service::start(format, Patience::Long).await;
     requests::operations(&mut service).await;
     requests::refusals(&mut service).await;
     requests::hostile(&mut service).await;
-    effects::all(&mut service).await;
     service.unusable_file().await;
     service.readers_who_leave().await;
     service.numbers().await;
-    service.end().await;
+    service.end(100).await;
+    let mut service = Service::start(format, Patience::Short).await;
+    effects::all(&mut service).await;
+    service.numbers().await;
+    service.end(400).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use jsonwebtoken::Algorithm;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
+use scrm_gateway::sandbox::State;
 use serde_json::{Value, json};
 
 use super::seeds::{self, DESCRIPTION, JWT_SECRET, MOBILE, NAME, NOTE, REMARK, TOKEN};
@@ -23,8 +24,7 @@ pub fn operation_ids() -> Vec<String> {
 }
 
 /// Requests of an operation that a sound source answers. One that is not listed here would be left out.
-pub fn of_operation(id: &str, service: &Service) -> Vec<Asked> {
-    let state = service.sandbox.state();
+pub fn of_operation(id: &str, state: &State) -> Vec<Asked> {
     let person = state.people().featured();
     let (staff_id, union_id) = writable(state).next().unwrap();
     let item = |more: Value| {
@@ -71,11 +71,21 @@ pub fn of_operation(id: &str, service: &Service) -> Vec<Asked> {
     }
 }
 
+/// The same of all operations, so that a source is asked for each: not from the cache, and not what was written before.
+pub fn of_all_operations(state: &State) -> Vec<Asked> {
+    let mut requests: Vec<Asked> = operation_ids().iter().flat_map(|id| of_operation(id, state)).collect();
+    for request in &mut requests {
+        request.headers.retain(|(name, _)| *name != "idempotency-key");
+        request.headers.push(("cache-control", "no-cache".to_owned()));
+    }
+    requests
+}
+
 /// Every operation, twice, so that what was written is read and what was cached is served.
 pub async fn operations(service: &mut Service) {
     for _ in 0..2 {
         for id in operation_ids() {
-            let requests = of_operation(&id, service);
+            let requests = of_operation(&id, service.sandbox.state());
             let statuses = service.ask(&id, requests).await;
             // The second of two requests under one key may come while the first runs.
             assert!(statuses.iter().all(|status| matches!(status, 200 | 409)), "{id}: {statuses:?}");

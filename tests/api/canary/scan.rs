@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-/// Bytes of a piece: what is cut in two, or short, still has one.
+use super::seeds::{DESCRIPTION, NOTE, REMARK};
+
+/// Bytes of a piece at least, in whole characters: what is cut in two, or short, still has one.
 const PIECE: usize = 12;
 /// A shorter spelling would be met by chance.
 const MIN_PATTERN: usize = 6;
@@ -35,7 +37,7 @@ impl Scanner {
         let (mut patterns, mut meanings) = (Vec::new(), Vec::new());
         for canary in canaries {
             for piece in pieces(&canary.text) {
-                for (spelling, pattern) in spellings(&piece) {
+                for (spelling, pattern) in spellings(piece) {
                     if pattern.len() >= MIN_PATTERN {
                         patterns.push(pattern);
                         meanings.push((canary.name.clone(), spelling));
@@ -67,12 +69,13 @@ impl Scanner {
     }
 }
 
-/// All pieces of a long text; a short one is looked for whole.
-fn pieces(text: &str) -> Vec<String> {
-    if !text.is_ascii() || text.len() <= PIECE {
-        return vec![text.to_owned()];
+/// All pieces of a long text, one from each character that has enough after it; a short one is looked for whole.
+fn pieces(text: &str) -> Vec<&str> {
+    if text.len() <= PIECE {
+        return vec![text];
     }
-    (0..=text.len() - PIECE).map(|at| text[at..at + PIECE].to_owned()).collect()
+    let from = text.char_indices().map(|(at, _)| &text[at..]);
+    from.filter(|rest| rest.len() >= PIECE).map(|rest| &rest[..rest.ceil_char_boundary(PIECE)]).collect()
 }
 
 fn spellings(piece: &str) -> Vec<(&'static str, String)> {
@@ -147,6 +150,21 @@ fn pieces_of_a_canary_are_found_too() {
     }
     let (first, second) = SECRET.split_at(SECRET.len() / 2 + 2);
     assert!(scanner.find(format!("{first}\n{second}")).is_some(), "split over lines");
+}
+
+#[test]
+fn pieces_of_a_canary_of_two_scripts_are_found_too() {
+    for canary in [REMARK, DESCRIPTION, NOTE] {
+        let scanner = Scanner::new(&[Canary::new("written", canary)]);
+        let characters: Vec<char> = canary.chars().collect();
+        let (_, but_the_first) = canary.split_at(characters[0].len_utf8());
+        for part in
+            [characters[..10].iter().collect(), but_the_first.to_owned(), canary[canary.len() - PIECE..].to_owned()]
+        {
+            assert!(scanner.find(format!("cut: {part}…")).is_some(), "{part}");
+            assert!(scanner.find(STANDARD_NO_PAD.encode(&part)).is_some(), "{part}");
+        }
+    }
 }
 
 #[test]

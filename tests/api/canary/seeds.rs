@@ -11,6 +11,8 @@ pub const APP_KEY: &str = "Tn4_zX+cV/bN=mQ-wE.rT%yU&iO~pA";
 pub const JWT_SECRET: &str = "Hs9/kL+jH.gF=dS_aP-oI%uY&tR~eW2qM";
 pub const CURSOR_KEY: &str = "Ck3/vB+nM.qW=eR_tY-uI%oP&aS~dF5gH";
 pub const PROXY_PASSWORD: &str = "Px8vBnMqWeRtYuIoPaSdF5gH";
+/// In the address of an issuer's keys, and in what is served there in their place.
+pub const HOST_KEY: &str = "Hk6jZxCvBnMaSdFgHjKlQwE7rT";
 
 /// What is written to a source: 20 characters at most.
 pub const REMARK: &str = "备注Rk5xPq7vTz2m";
@@ -36,6 +38,7 @@ pub fn secrets() -> Vec<Canary> {
         Canary::new("the signing secret", JWT_SECRET),
         Canary::new("the cursor key", CURSOR_KEY),
         Canary::new("the proxy's password", PROXY_PASSWORD),
+        Canary::new("what a host of keys knows", HOST_KEY),
     ];
     secrets.push(Canary::new("a caller's token", told));
     secrets

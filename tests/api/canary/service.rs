@@ -11,12 +11,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::Scanner;
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, TOKEN};
-use super::{Scanner, settings};
+use super::settings::{self, Patience};
 use crate::cli::{PATIENCE, command};
-
-/// Of a source; what is late is later than this.
-pub const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A request, and what may be in its answer.
 #[derive(Debug, Clone)]
@@ -63,7 +61,12 @@ pub struct Service {
 }
 
 impl Service {
-    pub async fn start(format: &str) -> Self {
+    pub async fn start(format: &str, patience: Patience) -> Self {
+        Self::with(format, patience, "").await
+    }
+
+    /// With these sections of the configuration besides.
+    pub async fn with(format: &str, patience: Patience, more: &str) -> Self {
         let mut options = Options { customers: 60, ..Options::default() };
         options.juzibot.token = TOKEN.to_owned().into();
         options.tanma.app_key = APP_KEY.to_owned().into();
@@ -72,7 +75,7 @@ impl Service {
         for (name, secret) in [("jwt", JWT_SECRET), ("token", TOKEN), ("app-key", APP_KEY), ("cursor", CURSOR_KEY)] {
             std::fs::write(folder.path().join(name), format!("{secret}\n")).unwrap();
         }
-        std::fs::write(folder.path().join("gateway.toml"), settings::served(&sandbox, format)).unwrap();
+        std::fs::write(folder.path().join("gateway.toml"), settings::served(&sandbox, format, patience, more)).unwrap();
         let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
         serve.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
         let to = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
@@ -173,9 +176,12 @@ impl Service {
         state.set_faults(vec![Rule::new(Endpoint::JuzibotList, Effect::NeverAnswer { applied: false })]).await.unwrap();
         state.reset_calls();
         let left = self.send(Asked::get("/v1/customers?source=juzibot&include=raw"), "canary-left".to_owned());
-        while state.calls_to(Endpoint::JuzibotList) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let asked = async {
+            while state.calls_to(Endpoint::JuzibotList) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("the source is asked");
         left.abort();
         self.line(|line| line.contains("canary-left") && line.contains("the caller left before the answer")).await;
         state.clear_faults().await;
@@ -192,8 +198,8 @@ impl Service {
         }
     }
 
-    /// Stops the service and looks at all that it has said.
-    pub async fn end(mut self) {
+    /// Stops the service and looks at all that it has said about its requests, which are so many or more.
+    pub async fn end(mut self, at_least: usize) {
         let id = self.child.id().expect("it runs");
         let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
         assert!(kill.unwrap().success());
@@ -205,7 +211,7 @@ impl Service {
             self.secrets.check(what, text);
             self.customer_data.check(what, text);
         }
-        assert!(self.asked > 200, "{}", self.asked);
+        assert!(self.asked >= at_least, "{}", self.asked);
         for number in 1..=self.asked {
             let id = format!("canary-{number:04}");
             assert!(log.contains(&id), "nothing is in the log of {id}");

@@ -1,30 +1,45 @@
 //! The configurations: one that is served, and one that has every key a secret might be put in the place of.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use scrm_gateway::sandbox::Sandbox;
 
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, TOKEN};
-use super::service::TIMEOUT;
+/// Of a source whose faults are met: what is late is later than this.
+pub const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Of the service: secrets in files, the log at its finest, short timeouts.
-pub fn served(sandbox: &Sandbox, format: &str) -> String {
+/// How long the service waits.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// For a sound source, as long as no test takes.
+    Long,
+    /// For a source that hangs: [`TIMEOUT`], and for two attempts at it.
+    Short,
+}
+
+/// Of the service: secrets in files, the log at its finest. `more` are sections besides.
+pub fn served(sandbox: &Sandbox, format: &str, patience: Patience, more: &str) -> String {
+    let (of_a_source, of_a_request) = match patience {
+        Patience::Long => (Duration::from_secs(20), Duration::from_secs(25)),
+        Patience::Short => (TIMEOUT, Duration::from_millis(900)),
+    };
     let plenty = "{ requests = 6000000, window = \"1m\", burst = 1000000 }";
     let of_source = format!(
-        "timeout = \"{timeout}ms\"\nwrite_timeout = \"{timeout}ms\"\nmax_response = \"1MiB\"\n\
+        "timeout = \"{timeout}ms\"\nconnect_timeout = \"{timeout}ms\"\nwrite_timeout = \"{timeout}ms\"\nmax_response = \"1MiB\"\n\
          breaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 2, budget_percent = 100 }}\n\
          codes = {{ not_found = [84061], credentials = [40001], rate_limited = [45009], retryable = [50001], invalid = [40058] }}",
-        timeout = TIMEOUT.as_millis()
+        timeout = of_a_source.as_millis()
     );
     format!(
         r#"
-source_order = ["juzibot", "tanma"]
 [server]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
 drain_timeout = "2s"
-request_timeout = "900ms"
-batch_timeout = "900ms"
+request_timeout = "{of_a_request}ms"
+batch_timeout = "{of_a_request}ms"
+merge_grace = "{of_a_source}ms"
 reread_files = "50ms"
 [log]
 level = "trace,hyper=trace,reqwest=trace,[request]=trace"
@@ -55,9 +70,12 @@ app_id = "sandbox_app"
 app_key_file = "app-key"
 send_app_key_header = true
 {of_source}
+{more}
 "#,
         sandbox.juzibot_url(),
-        sandbox.tanma_url()
+        sandbox.tanma_url(),
+        of_a_request = of_a_request.as_millis(),
+        of_a_source = of_a_source.as_millis(),
     )
 }
 

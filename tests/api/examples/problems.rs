@@ -69,7 +69,7 @@ async fn of_callers(found: &mut Problems) {
 
 async fn under_a_key(gateway: &Gateway, found: &mut Problems) {
     let headers = [("content-type", "application/json"), ("idempotency-key", "example-key")];
-    let slow = Effect::Delay { min: Duration::from_millis(500), max: None, applied: false };
+    let slow = Effect::Delay { min: Duration::from_millis(1_500), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotAddFollow, slow)).await;
     let mut first = Box::pin(post(gateway, "/v1/follow-ups", &headers, NOTE));
     tokio::select! {
@@ -89,7 +89,7 @@ async fn of_limits(found: &mut Problems) {
     let gateway = Gateway::with(GatewayOptions { rate_limit, server, ..GatewayOptions::default() }).await;
     let json = [("content-type", "application/json")];
     found.add(413, "payload_too_large", &post(&gateway, "/v1/follow-ups", &json, NOTE).await);
-    let slow = Effect::Delay { min: Duration::from_millis(500), max: None, applied: false };
+    let slow = Effect::Delay { min: Duration::from_millis(1_500), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotList, slow)).await;
     let mut held = Box::pin(gateway.get(LIST));
     tokio::select! {

@@ -8,12 +8,18 @@ use scrm_gateway::sandbox::faults::{Effect, Rule};
 use scrm_gateway::sandbox::people::Person;
 use serde_json::{Value, json};
 
-use super::{ask, gateway, tester, whole};
-use crate::support::Gateway;
+use super::{ask, gateway, options, tester, whole};
 use crate::support::people::everyone;
+use crate::support::{Gateway, GatewayOptions};
 
 fn known_to_both(gateway: &Gateway) -> Person {
     everyone(gateway.sandbox.state()).find(|person| person.juzibot.is_some() && person.tanma.is_some()).unwrap()
+}
+
+/// Waits for a slow source, alone or beside a fast one.
+async fn patient_gateway() -> Gateway {
+    let (juzibot, server) = ("timeout = \"9s\"".to_owned(), "merge_grace = \"9s\"".to_owned());
+    Gateway::with(GatewayOptions { juzibot, server, ..options("") }).await
 }
 
 fn sees(source: &str) -> Value {
@@ -62,9 +68,9 @@ async fn an_id_that_a_hidden_source_has_told_is_not_used() {
 
 #[tokio::test]
 async fn who_waits_for_anothers_load_gets_its_own_sources_alone() {
-    let gateway = Arc::new(gateway().await);
+    let gateway = Arc::new(patient_gateway().await);
     let path = format!("/v1/customers/{}", known_to_both(&gateway).external_user_id);
-    let slow = Effect::Delay { min: Duration::from_millis(500), max: None, applied: false };
+    let slow = Effect::Delay { min: Duration::from_secs(2), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotDetail, slow)).await;
     let begin = |claims: Value| {
         let (gateway, path) = (gateway.clone(), path.clone());
@@ -86,9 +92,9 @@ async fn who_waits_for_anothers_load_gets_its_own_sources_alone() {
 
 #[tokio::test]
 async fn a_caller_in_a_hurry_or_gone_takes_nothing_from_who_waits_with_it() {
-    let gateway = Arc::new(gateway().await);
+    let gateway = Arc::new(patient_gateway().await);
     let path = format!("/v1/customers/{}?source=juzibot", known_to_both(&gateway).external_user_id);
-    let slow = Effect::Delay { min: Duration::from_millis(1_500), max: None, applied: false };
+    let slow = Effect::Delay { min: Duration::from_secs(3), max: None, applied: false };
     gateway.fault(Rule::new(Endpoint::JuzibotDetail, slow)).await;
     let begin = |claims: Value, wait: &'static str| {
         let (gateway, path) = (gateway.clone(), path.clone());

@@ -9,15 +9,13 @@ use crate::support::{Gateway, GatewayOptions, Reply};
 const STREAM: (&str, &str) = ("accept", "application/x-ndjson");
 const KEY: (&str, &str) = ("idempotency-key", "key-of-sources");
 
-/// A claim, an entry of the configuration, and a default by which Tanma is hidden. Each as a caller and what `[callers]` and
-/// `[auth]` say.
-fn hidings() -> [(&'static str, Value, &'static str, &'static str); 4] {
+/// A claim, and an entry of the configuration, by which Tanma is hidden. Each as a caller and what `[callers]` says.
+fn hidings() -> [(&'static str, Value, &'static str); 3] {
     let entry = "[callers.one]\nissuer = \"test\"\nsubject = \"tester\"\nsources = [\"juzibot\"]\n";
     [
-        ("by its claim", json!({"sources": ["juzibot"]}), "", ""),
-        ("by its entry", json!({}), entry, ""),
-        ("by both", json!({"sources": ["juzibot", "tanma"]}), entry, ""),
-        ("by the default", json!({"sources": ["juzibot"]}), "", "default_sources = \"none\""),
+        ("by its claim", json!({"sources": ["juzibot"]}), ""),
+        ("by its entry", json!({}), entry),
+        ("by both", json!({"sources": ["juzibot", "tanma"]}), entry),
     ]
 }
 
@@ -66,8 +64,8 @@ async fn everything(gateway: &Gateway, claims: &Value) -> Vec<(String, Reply)> {
 
 #[tokio::test]
 async fn every_answer_is_that_of_a_gateway_without_the_hidden_source() {
-    for (how, claims, entry, auth) in hidings() {
-        let (hides, lacks) = (gateway(true, entry, auth).await, gateway(false, entry, auth).await);
+    for (how, claims, entry) in hidings() {
+        let (hides, lacks) = (gateway(true, entry, "").await, gateway(false, entry, "").await);
         let of_hiding = everything(&hides, &claims).await;
         let of_lacking = everything(&lacks, &claims).await;
         assert!(of_hiding.iter().filter(|(_, reply)| reply.status == 200).count() > 20, "{how}");
@@ -80,6 +78,28 @@ async fn every_answer_is_that_of_a_gateway_without_the_hidden_source() {
         hides.stop().await;
         lacks.stop().await;
     }
+}
+
+/// All are hidden then, so the answers with and without Tanma are those of a gateway that has nothing for the caller.
+#[tokio::test]
+async fn what_the_default_hides_is_as_if_it_were_not_there() {
+    let none = "default_sources = \"none\"";
+    let (hides, lacks) = (gateway(true, "", none).await, gateway(false, "", none).await);
+    let (of_hiding, of_lacking) = (everything(&hides, &json!({})).await, everything(&lacks, &json!({})).await);
+    for ((what, hiding), (_, lacking)) in of_hiding.iter().zip(&of_lacking) {
+        assert_eq!(whole(hiding), whole(lacking), "{what}");
+        let about_customers =
+            ["/v1/customers", "/v1/remarks", "/v1/follow-ups"].iter().any(|path| what.starts_with(path));
+        assert!(!about_customers || hiding.status.is_client_error(), "{what}: {}", hiding.status);
+        for name in ["juzibot", "tanma"].into_iter().filter(|name| !what.contains(name)) {
+            assert!(!hiding.body.contains(name), "{what}: {}", hiding.body);
+        }
+    }
+    for (gateway, which) in [(&hides, "with"), (&lacks, "without")] {
+        assert!(gateway.sandbox.state().calls().values().all(|calls| *calls == 0), "a source was asked, {which} Tanma");
+    }
+    hides.stop().await;
+    lacks.stop().await;
 }
 
 #[tokio::test]
