@@ -75,26 +75,40 @@ async fn a_proxy_that_is_no_good_leaves_no_trace_of_its_password() {
         ("is closed", (RawSource::that(Behaviour::Refuse).await, Arc::default())),
     ] {
         let address = proxy.url.replace("http://", &format!("http://somebody:{PROXY_PASSWORD}@"));
-        // A source over TLS, which the proxy is to connect to, and keys that are fetched through it.
+        // Sources in clear, one over TLS, to which the proxy is to connect, and keys that are fetched through it. What lies on this
+        // machine is asked without it.
         let more = format!(
             "[outbound]\nproxy = \"{address}\"\n{}\n\
+             [sources.v1]\nkind = \"juzibot\"\nbase_url = \"http://hub.invalid\"\nallow_http = true\ntoken_file = \"token\"\n\
+             breaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 1 }}\n\
+             [sources.v3]\nkind = \"tanma\"\nbase_url = \"http://tanma.invalid\"\nallow_http = true\napp_id = \"an_app\"\n\
+             app_key_file = \"app-key\"\nbreaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 1 }}\n\
              [sources.far]\nkind = \"tanma\"\nbase_url = \"https://tanma.example/apiServer\"\napp_id = \"an_app\"\n\
              app_key_file = \"app-key\"\nbreaker = {{ min_calls = 1000000 }}\nretry = {{ attempts = 1 }}\n",
-            issuer("proxied", &proxy)
+            issuer("proxied", &proxy).replace(&proxy.url, "https://keys.example")
         );
         let mut service = Service::with("json", Patience::Long, &more).await;
         let bearer = bearer("proxied");
         service.secrets = Scanner::new(&secrets_and([&bearer]));
         ask_as(&mut service, "proxied", &bearer).await;
         let mut requests = of_all_operations(service.sandbox.state());
+        for request in &mut requests {
+            request.path = request.path.replace("=juzibot", "=v1").replace("=tanma", "=v3");
+        }
         requests.push(Asked::get("/v1/customers?source=far&staff_id=dowen"));
         let statuses = service.ask(what, requests).await;
         assert!(statuses.iter().all(|status| *status != 500), "{what}: {statuses:?}");
-        assert!(statuses.iter().filter(|status| [502, 503].contains(*status)).count() > 10, "{what}: {statuses:?}");
+        assert!(statuses.iter().filter(|status| [502, 503].contains(*status)).count() > 5, "{what}: {statuses:?}");
         service.numbers().await;
         service.end(20).await;
         let heard = heard.lock().unwrap();
-        for begin in ["GET http://127.0.0.1", "POST http://127.0.0.1", "CONNECT tanma.example:443"] {
+        for begin in [
+            "GET http://hub.invalid",
+            "POST http://hub.invalid",
+            "POST http://tanma.invalid",
+            "CONNECT tanma.example:443",
+            "CONNECT keys.example:443",
+        ] {
             let sent = heard.iter().find(|request| request.starts_with(begin));
             assert!(what == "is closed" || sent.is_some_and(|sent| password.find(sent).is_some()), "{what}: {begin}");
         }
