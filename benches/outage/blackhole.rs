@@ -25,8 +25,9 @@ const AFTER: Duration = Duration::from_secs(30);
 const MOST_SLOWER: f64 = 1.5;
 /// The memory at most in the second half of the hole, and after it, to that of its first half.
 const MOST_GROWTH: f64 = 1.1;
-/// The memory at most in the hole to that before it: callers wait there who did not before.
-const MOST_STEP: f64 = 2.0;
+/// What the memory may grow by in the hole, in MiB: callers wait there who did not before, at most `server.max_in_flight` (1,024),
+/// with 64 KiB each for their connection, their call and its connection.
+const MOST_STEP: f64 = 64.0;
 /// `breaker.open_for` of the configuration, and a call.
 const BACK_WITHIN: Duration = Duration::from_millis(5_500);
 
@@ -150,7 +151,9 @@ fn report(samples: &[Sample], readings: &[Reading], bounds: &mut Bounds) {
     let ratio =
         |of: (Duration, Duration), to: (Duration, Duration)| memory(of.0, of.1) as f64 / memory(to.0, to.1) as f64;
     let (first, second) = ((BEFORE, half), (half, BEFORE + HOLE));
-    bounds.at_most("resident, hole / before", ratio((BEFORE, BEFORE + HOLE), (Duration::ZERO, BEFORE)), MOST_STEP);
+    #[expect(clippy::cast_precision_loss, reason = "a process of far less than 2^52 KiB")]
+    let step = memory(BEFORE, BEFORE + HOLE).saturating_sub(memory(Duration::ZERO, BEFORE)) as f64 / 1024.0;
+    bounds.at_most("resident, hole - before, MiB", step, MOST_STEP);
     bounds.at_most("resident, second half of the hole / first half", ratio(second, first), MOST_GROWTH);
     bounds.at_most("resident, after / hole", ratio((BEFORE + HOLE, BEFORE + HOLE + AFTER), first), MOST_GROWTH);
     let opened = readings.iter().find(|reading| reading.at > BEFORE && reading.breaker == "open");
