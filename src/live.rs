@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 /// Makes a value of a file's bytes. An error says what was expected, never what is there.
 type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T, String> + Send + Sync>;
@@ -110,6 +111,43 @@ fn look(path: &Path) -> (Seen, Result<Vec<u8>, String>) {
     (Sha256::new().chain_update(kind).chain_update(bytes).finalize().into(), read)
 }
 
+/// Reads a file again for those who have a reason to think that it has changed: once for all who come meanwhile, and not for
+/// every one of them.
+pub struct OnDemand {
+    cool_down: Duration,
+    /// When it was last read so. Held during that: who comes meanwhile waits for what it brings.
+    read_at: Arc<tokio::sync::Mutex<Option<Instant>>>,
+}
+
+/// The longest wait for a reading. A file that takes longer hangs, and what waits for it is not to hang with it.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+impl OnDemand {
+    /// `cool_down` lies between two readings.
+    pub fn new(cool_down: Duration) -> Self {
+        Self { cool_down, read_at: Arc::default() }
+    }
+
+    /// Has the file read, if that is still needed when it comes to it, and waits for that, a second at most. Reading goes on where
+    /// the wait ends, and is of use to who comes next.
+    pub async fn reread(&self, file: Arc<dyn Reread>, is_needed: impl Fn() -> bool) {
+        let reading = async {
+            let mut read_at = self.read_at.clone().lock_owned().await;
+            if !is_needed() || read_at.is_some_and(|at| at.elapsed() < self.cool_down) {
+                return;
+            }
+            *read_at = Some(Instant::now());
+            // A panic in it has been logged, and the value is what it was.
+            let _read = tokio::task::spawn_blocking(move || {
+                file.reread();
+                drop(read_at);
+            })
+            .await;
+        };
+        let _late = tokio::time::timeout(LONGEST_WAIT, reading).await;
+    }
+}
+
 /// Reads files again every so often, for ever, each on its own: one that lies on something that hangs holds up no other.
 pub async fn follow(files: Vec<Arc<dyn Reread>>, every: Duration) {
     join_all(files.into_iter().map(|file| follow_one(file, every))).await;
@@ -189,6 +227,26 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(30), read.recv()).await.expect("the other is read").unwrap();
         }
         following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_that_hangs_is_waited_for_no_longer_than_a_second_and_is_one() {
+        let on_demand = OnDemand::new(Duration::from_secs(10));
+        let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let file: Arc<dyn Reread> = Arc::new(Counts(sender));
+        let hangs = on_demand.read_at.clone().lock_owned().await;
+        let begun = Instant::now();
+        join_all((0..50).map(|_| on_demand.reread(file.clone(), || true))).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        drop(hangs);
+        join_all((0..50).map(|_| on_demand.reread(file.clone(), || true))).await;
+        on_demand.reread(file.clone(), || false).await;
+        assert!(read.try_recv().is_ok() && read.try_recv().is_err(), "once for all of them");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        on_demand.reread(file.clone(), || false).await;
+        assert!(read.try_recv().is_err(), "nobody needs it");
+        on_demand.reread(file, || true).await;
+        assert!(read.try_recv().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

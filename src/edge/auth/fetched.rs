@@ -107,9 +107,7 @@ impl FetchedKeys {
                 return Ok(());
             }
             if fetching.rests(this.at.cool_down).is_none() {
-                let asked = Instant::now();
-                fetching.asked = Some((asked, false));
-                fetching.asked = Some((asked, this.fetch().await));
+                fetching.asked = Some((Instant::now(), this.fetch().await));
             }
             if fetching.has_failed() { Err(fetching.rests(this.at.cool_down).unwrap_or(AFTER_FAILURE)) } else { Ok(()) }
         });

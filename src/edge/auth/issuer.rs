@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use crate::live::{Live, Reread};
+use crate::live::{Live, OnDemand};
 use crate::outbound::{ClientConfig, ClientError};
 
 use super::fetched::FetchedKeys;
@@ -37,8 +35,7 @@ pub(super) enum Keys {
 /// Keys of the configuration, or of a file.
 pub(super) struct HeldKeys {
     pub(super) live: Arc<Live<KeySet>>,
-    /// When a token last had the file read. Held while it is.
-    read_at: Mutex<Option<Instant>>,
+    file: OnDemand,
 }
 
 /// Between two readings of a file for tokens.
@@ -68,7 +65,9 @@ enum Failed {
 impl Verifier {
     pub(super) fn new(issuer: &Issuer, leeway: Duration, client: &ClientConfig) -> Result<Self, ClientError> {
         let keys = match &issuer.keys {
-            IssuerKeys::Held(live) => Keys::Held(HeldKeys { live: live.clone(), read_at: Mutex::default() }),
+            IssuerKeys::Held(live) => {
+                Keys::Held(HeldKeys { live: live.clone(), file: OnDemand::new(REREAD_COOL_DOWN) })
+            }
             IssuerKeys::Fetched(at) => Keys::Fetched(Arc::new(FetchedKeys::new(issuer, at, client)?)),
         };
         // The list comes from the configuration, never from the token.
@@ -117,7 +116,7 @@ impl Verifier {
         claimed: &Claimed,
     ) -> Result<(KeyId, Verified), Refusal> {
         let newer = match &self.keys {
-            Keys::Held(held) => held.reread().await,
+            Keys::Held(held) => held.newer_than(known.as_ref()).await,
             Keys::Fetched(fetched) => fetched.newer_than(known.as_ref()).await.map_err(Refusal::NoKeys)?,
         };
         self.check_with(&newer, token, claimed).map_err(|failed| match failed {
@@ -150,18 +149,11 @@ impl Verifier {
 }
 
 impl HeldKeys {
-    /// What the file holds now, unless a token had it read a moment ago.
-    async fn reread(&self) -> Arc<KeySet> {
-        if !self.live.may_change() {
-            return self.live.get();
-        }
-        let mut read_at = self.read_at.lock().await;
-        if read_at.is_none_or(|at| at.elapsed() >= REREAD_COOL_DOWN) {
-            *read_at = Some(Instant::now());
-            let live = self.live.clone();
-            // A panic in it has been logged, and the keys are what they were. A file on something slow is left to be read.
-            let read = tokio::task::spawn_blocking(move || live.reread());
-            let _late = tokio::time::timeout(REREAD_COOL_DOWN, read).await;
+    /// Newer keys than these, where the file holds some.
+    async fn newer_than(&self, known: Option<&Arc<KeySet>>) -> Arc<KeySet> {
+        let is_needed = || known.is_none_or(|known| Arc::ptr_eq(known, &self.live.get()));
+        if self.live.may_change() {
+            self.file.reread(self.live.clone(), is_needed).await;
         }
         self.live.get()
     }

@@ -4,28 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::live::Reread;
+use crate::live::OnDemand;
 use crate::upstream::{Deadline, SourceSecret};
 
 /// Between two readings for refusals. A source that refuses whatever it is sent does not make us read with every call.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 
-/// The longest wait for a reading. A file that takes longer hangs, and calls do not hang with it.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
 /// One source's secret, as its calls are refused with it.
 pub(in crate::upstream) struct Credentials {
     secret: SourceSecret,
-    /// When the file was last read for a refusal. Held during that: who is refused meanwhile waits for what it brings.
-    read_at: Arc<Mutex<Option<Instant>>>,
+    file: OnDemand,
 }
 
 impl Credentials {
     pub(in crate::upstream) fn new(secret: SourceSecret) -> Self {
-        Self { secret, read_at: Arc::default() }
+        Self { secret, file: OnDemand::new(COOL_DOWN) }
     }
 
     /// The secret that a call is sent with now.
@@ -37,26 +32,10 @@ impl Credentials {
     /// already; else the file is read again, unless that was done within the cool-down.
     pub(super) async fn renewed(&self, refused: &SecretString, deadline: Deadline) -> bool {
         if !self.is_another(refused) {
-            let until = deadline.0.min(Instant::now() + LONGEST_WAIT);
-            // Reading goes on where the wait ends, and is of use to the next call.
-            let _late = timeout_at(until, self.read_again(refused)).await;
+            let reading = self.file.reread(Arc::new(self.secret.clone()), || !self.is_another(refused));
+            let _late = timeout_at(deadline.0, reading).await;
         }
         self.is_another(refused) && Instant::now() < deadline.0
-    }
-
-    async fn read_again(&self, refused: &SecretString) {
-        let mut read_at = self.read_at.clone().lock_owned().await;
-        if self.is_another(refused) || read_at.is_some_and(|at| at.elapsed() < COOL_DOWN) {
-            return;
-        }
-        *read_at = Some(Instant::now());
-        let secret = self.secret.clone();
-        // A panic in it has been logged, and the secret is what it was.
-        let _read = tokio::task::spawn_blocking(move || {
-            secret.reread();
-            drop(read_at);
-        })
-        .await;
     }
 
     fn is_another(&self, refused: &SecretString) -> bool {
@@ -71,6 +50,7 @@ mod tests {
     use futures_util::future::join_all;
     use tempfile::TempDir;
 
+    use crate::live::Reread;
     use crate::upstream::secret::Keys;
 
     use super::*;
@@ -129,18 +109,6 @@ mod tests {
         assert!(!stage.renewed("first").await);
         stage.change("second");
         stage.credentials.secret.reread();
-        assert!(stage.renewed("first").await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reading_that_hangs_is_waited_for_no_longer_than_a_second() {
-        let stage = Stage::set();
-        let hangs = stage.credentials.read_at.clone().lock_owned().await;
-        let begun = Instant::now();
-        assert_eq!(join_all((0..50).map(|_| stage.renewed("first"))).await, [false; 50]);
-        assert_eq!(begun.elapsed(), Duration::from_secs(1));
-        drop(hangs);
-        stage.change("second");
         assert!(stage.renewed("first").await);
     }
 
