@@ -216,7 +216,7 @@ impl Details {
             let note = CacheNote { collapsed: joined, ..CacheNote::default() };
             let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight.landed).await else {
                 let late = |phase| Failure::DeadlinePassed { sent: true, phase };
-                let error = UpstreamError::new(&key.source, flight.progress.given_up(late));
+                let error = UpstreamError::new(&key.source, flight.progress.overdue(late));
                 return failed(Arc::new(error), note);
             };
             let (kept, stored) = match loaded {

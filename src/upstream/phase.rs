@@ -84,7 +84,7 @@ impl Progress {
     }
 
     /// What happened to whoever waits no longer: its turn in the source's quota did not come, or `late`.
-    pub fn given_up(&self, late: impl FnOnce(Phase) -> Failure) -> Failure {
+    pub fn overdue(&self, late: impl FnOnce(Phase) -> Failure) -> Failure {
         match self.phase() {
             Phase::Quota => Failure::QuotaSpent,
             phase => late(phase),

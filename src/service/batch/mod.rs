@@ -31,7 +31,7 @@ use super::failure::{foremost, log};
 use super::{RequestContext, Sources, Trail, now};
 use chunk::{Chunk, Entry, cut, group};
 use outcome::{ChunkOutcome, EntryKey};
-use under_way::{UnderWay, Waiting};
+use under_way::{UnderWay, Waiting, cut_off};
 
 /// Chunks of one batch that are under way at once.
 const CHUNKS_AT_ONCE: usize = 4;
@@ -185,17 +185,17 @@ impl Batches {
     {
         let progress = Progress::default();
         let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail, progress.clone());
-        let cut = UnderWay::cut(chunk, progress.clone());
+        let sending = progress.clone();
         let writing = async move {
-            let mut write = pin!(progress.of(write));
+            let mut write = pin!(sending.of(write));
             let reply = tokio::select! {
                 biased;
                 reply = &mut write => reply,
                 () = left.cancelled() => {
-                    if progress.phase().only_waits() {
+                    if sending.phase().only_waits() {
                         return under_way.abandon();
                     }
-                    progress.give_up();
+                    sending.give_up();
                     write.await
                 }
             };
@@ -206,7 +206,7 @@ impl Batches {
         };
         let writing = self.cut.clone().run_until_cancelled_owned(writing);
         let task: JoinHandle<Option<ChunkOutcome>> = self.writes.spawn(trace::carried(writing.in_current_span()));
-        async move { task.await.ok().flatten().unwrap_or_else(cut) }
+        async move { task.await.ok().flatten().unwrap_or_else(|| cut_off(&chunk, &progress)) }
     }
 }
 

@@ -51,6 +51,16 @@ impl Drop for Waiting {
     }
 }
 
+/// What becomes of a chunk that was lost or cut where it was.
+pub fn cut_off(chunk: &Chunk, progress: &Progress) -> ChunkOutcome {
+    if progress.phase().only_waits() {
+        let why = Problem::new(ProblemCode::Overloaded, "it was cut off before it was sent");
+        outcome::not_sent(chunk, Some(&why))
+    } else {
+        outcome::unknown(chunk)
+    }
+}
+
 /// A chunk that is being sent. Dropped before it is settled, by a panic or because the process ends, it may have been applied.
 pub struct UnderWay {
     chunk: Arc<Chunk>,
@@ -63,18 +73,6 @@ pub struct UnderWay {
 impl UnderWay {
     pub fn new(chunk: Arc<Chunk>, details: Details, trail: Trail, progress: Progress) -> Self {
         Self { chunk, details, trail, progress, settled: false }
-    }
-
-    /// What becomes of one that was lost or cut where it was.
-    pub fn cut(chunk: Arc<Chunk>, progress: Progress) -> impl FnOnce() -> ChunkOutcome {
-        move || {
-            if progress.phase().only_waits() {
-                let why = Problem::new(ProblemCode::Overloaded, "it was cut off before it was sent");
-                outcome::not_sent(&chunk, Some(&why))
-            } else {
-                outcome::unknown(&chunk)
-            }
-        }
     }
 
     /// The source has answered, or surely will not.
@@ -102,7 +100,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.settled {
-            let outcome = Self::cut(self.chunk.clone(), self.progress.clone())();
+            let outcome = cut_off(&self.chunk, &self.progress);
             let word = outcome.whole.as_ref().map_or(ProblemCode::Internal, |why| why.code).as_str();
             self.note(&outcome, word);
         }
