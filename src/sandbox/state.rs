@@ -1,12 +1,14 @@
 //! What the simulated sources remember: who they know, what they were asked, what was written to them. The switches for tests are here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::faults::{BadRule, Faults, Rule};
 use super::people::People;
@@ -51,6 +53,8 @@ pub struct State {
     pub(super) juzibot: juzibot::Rules,
     pub(super) tanma: tanma::Rules,
     calls: [AtomicU64; Endpoint::ALL.len()],
+    /// Tells of each call.
+    counted: Notify,
     accounts: [Mutex<Account>; 2],
     pub(super) remarks: Mutex<Remarks>,
     follow_ups: Mutex<Vec<AppliedFollowUp>>,
@@ -92,6 +96,7 @@ impl State {
             calls: Default::default(),
             remarks: Mutex::default(),
             follow_ups: Mutex::default(),
+            counted: Notify::new(),
             faults: Faults::new(options.seed),
         }
     }
@@ -109,6 +114,19 @@ impl State {
         self.calls[endpoint as usize].load(Ordering::SeqCst)
     }
 
+    /// Waits until an endpoint was called so often; the call may not have been answered yet.
+    pub async fn called(&self, endpoint: Endpoint, times: u64) {
+        loop {
+            // Before the look: a call that is counted between the two is told of.
+            let mut counted = pin!(self.counted.notified());
+            counted.as_mut().enable();
+            if self.calls_to(endpoint) >= times {
+                return;
+            }
+            counted.await;
+        }
+    }
+
     pub fn reset_calls(&self) {
         for count in &self.calls {
             count.store(0, Ordering::SeqCst);
@@ -117,6 +135,7 @@ impl State {
 
     pub(super) fn count(&self, endpoint: Endpoint) {
         self.calls[endpoint as usize].fetch_add(1, Ordering::SeqCst);
+        self.counted.notify_waiters();
     }
 
     /// The script of faults in force.

@@ -104,9 +104,7 @@ async fn a_full_source_is_waited_for_a_moment_and_then_refused_promptly() {
     never_answers(&gateway).await;
     let stuck = gateway.get(LIST);
     let others = async {
-        while gateway.sandbox.state().calls_to(Endpoint::JuzibotList) == 0 {
-            tokio::task::yield_now().await;
-        }
+        gateway.asked(Endpoint::JuzibotList, 1).await;
         let begun = tokio::time::Instant::now();
         let refused = gateway.get(LIST).await;
         let problem = refused.problem(503, "source_unavailable");

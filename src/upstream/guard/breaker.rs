@@ -244,6 +244,19 @@ mod tests {
         breaker.pass(HANGS).unwrap_or_else(|_| panic!("open")).settle(failed);
     }
 
+    /// As often as opens it.
+    fn fail(breaker: &Arc<Breaker>) {
+        (0..4).for_each(|_| call(breaker, true));
+    }
+
+    /// One that has been open for its time.
+    async fn half_open() -> Arc<Breaker> {
+        let breaker = breaker();
+        fail(&breaker);
+        wait(5).await;
+        breaker
+    }
+
     async fn wait(seconds: u64) {
         tokio::time::advance(Duration::from_secs(seconds)).await;
     }
@@ -276,11 +289,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_its_time_one_call_tries_and_decides() {
-        let breaker = breaker();
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
-        wait(5).await;
+        let breaker = half_open().await;
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         assert!(breaker.pass(HANGS).is_err(), "one at a time");
@@ -293,11 +302,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_tries_are_as_far_apart_as_they_may_be_soon_however_long_each_hangs() {
-        let breaker = breaker();
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
-        wait(5).await;
+        let breaker = half_open().await;
         let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         wait(3).await;
         probe.settle(true);
@@ -326,11 +331,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_try_that_is_given_up_leaves_room_for_another() {
-        let breaker = breaker();
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
-        wait(5).await;
+        let breaker = half_open().await;
         drop(breaker.pass(HANGS));
         assert!(breaker.pass(HANGS).is_ok());
     }
@@ -367,9 +368,7 @@ mod tests {
     async fn a_late_failure_does_not_reopen_what_a_probe_is_deciding() {
         let breaker = breaker();
         let early = breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"));
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
+        fail(&breaker);
         wait(5).await;
         let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         early.settle(true);
@@ -381,9 +380,7 @@ mod tests {
     async fn late_failures_of_before_do_not_open_it_again_once_it_has_closed() {
         let breaker = breaker();
         let early: Vec<Pass> = (0..4).map(|_| breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"))).collect();
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
+        fail(&breaker);
         wait(5).await;
         call(&breaker, false);
         for late in early {
@@ -394,11 +391,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_try_that_hangs_does_not_keep_another_from_trying_after_the_time_that_it_would_be_open() {
-        let breaker = breaker();
-        for _ in 0..4 {
-            call(&breaker, true);
-        }
-        wait(5).await;
+        let breaker = half_open().await;
         let hanging = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
         wait(4).await;
         assert!(breaker.pass(HANGS).is_err());

@@ -63,11 +63,6 @@ fn trail(id: &str) -> Vec<Value> {
 
 /// Waits for so many lines of a request that nobody waits for.
 async fn trail_of(id: &str, lines: usize) -> Vec<Value> {
-    let told = async {
-        while canary::trail(id).len() < lines {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("{id}: {:?}", canary::trail(id)));
+    canary::told(id, lines, PATIENCE).await;
     trail(id)
 }

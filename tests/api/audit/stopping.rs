@@ -1,7 +1,6 @@
 //! What is under way when the time for stopping is over may have been applied: the trail says so before the process ends.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use reqwest::Method;
 use scrm_gateway::sandbox::Endpoint;
@@ -34,12 +33,7 @@ async fn a_batch_that_is_cut_at_the_end_of_the_drain_is_told_whole() {
             write = write.header("idempotency-key", key);
         }
         let asked = tokio::spawn(write.send());
-        let begun = async {
-            while state.calls_to(Endpoint::JuzibotSetRemark) < 2 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), begun).await.unwrap();
+        crate::support::asked(&sandbox, Endpoint::JuzibotSetRemark, 2).await;
         gateway.terminate().await;
         let (code, lines) = gateway.ended().await;
         assert_eq!(code, Some(0));

@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::process::Stdio;
-use std::time::Duration;
 
 use reqwest::Method;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 use scrm_gateway::sandbox::{Endpoint, Options, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Scanner;
 use super::seeds::{self, APP_KEY, CURSOR_KEY, JWT_SECRET, TOKEN};
 use super::settings::{self, Patience};
 use crate::cli::{PATIENCE, command};
+use crate::support::asked;
 
 /// A request, and what may be in its answer.
 #[derive(Debug, Clone)]
@@ -54,10 +57,59 @@ pub struct Service {
     pub url: String,
     admin_url: String,
     child: Child,
+    log: Log,
     folder: TempDir,
     client: reqwest::Client,
     /// Requests so far.
     asked: usize,
+}
+
+/// What a process says on its standard output, as it says it.
+struct Log {
+    said: watch::Receiver<String>,
+    reading: JoinHandle<()>,
+}
+
+impl Log {
+    fn of(mut output: ChildStdout) -> Self {
+        let (saying, said) = watch::channel(String::new());
+        let reading = tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            while output.read_buf(&mut bytes).await.unwrap() > 0 {
+                // A character may not be whole yet.
+                let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let lines = String::from_utf8(bytes.drain(..whole).collect()).unwrap();
+                saying.send_modify(|said| said.push_str(&lines));
+            }
+            saying.send_modify(|said| said.push_str(&String::from_utf8(bytes).unwrap()));
+        });
+        Self { said, reading }
+    }
+
+    fn so_far(&self) -> String {
+        self.said.borrow().clone()
+    }
+
+    /// The first line that is wanted.
+    async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let (mut said, mut looked_at) = (self.said.clone(), 0);
+        loop {
+            {
+                let said = said.borrow_and_update();
+                if let Some(line) = said[looked_at..].lines().find(|line| wanted(line)) {
+                    return line.to_owned();
+                }
+                looked_at = said.len();
+            }
+            said.changed().await.expect("it goes on");
+        }
+    }
+
+    /// All of it, once it has ended.
+    async fn whole(self) -> String {
+        self.reading.await.unwrap();
+        self.said.borrow().clone()
+    }
 }
 
 impl Service {
@@ -78,9 +130,10 @@ impl Service {
         std::fs::write(folder.path().join("gateway.toml"), settings::served(&sandbox, format, patience, more)).unwrap();
         let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
         serve.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full");
-        let to = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
-        serve.stdin(Stdio::null()).stdout(to("stdout")).stderr(to("stderr"));
-        let child = serve.spawn().unwrap();
+        let errors = File::create(folder.path().join("stderr")).unwrap();
+        serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(errors));
+        let mut child = serve.spawn().unwrap();
+        let log = Log::of(child.stdout.take().unwrap());
         let customer_data = Scanner::new(&seeds::customer_data(sandbox.state()));
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let mut service = Self {
@@ -90,6 +143,7 @@ impl Service {
             url: String::new(),
             admin_url: String::new(),
             child,
+            log,
             folder,
             client,
             asked: 0,
@@ -99,25 +153,10 @@ impl Service {
         service
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("stdout")).unwrap()
-    }
-
     /// The first line of the log that is wanted.
     pub async fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let found = async {
-            loop {
-                let log = self.log();
-                // The last line may not be whole yet.
-                let lines = log.rsplit_once('\n').map(|(lines, _)| lines).unwrap_or_default();
-                if let Some(line) = lines.lines().find(|line| wanted(line)) {
-                    return line.to_owned();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| panic!("it is not said: {}", self.log()))
+        let found = tokio::time::timeout(PATIENCE, self.log.line(wanted)).await;
+        found.unwrap_or_else(|_| panic!("it is not said: {}", self.log.so_far()))
     }
 
     /// Asks all at once, and looks at each answer; gives their statuses.
@@ -176,12 +215,7 @@ impl Service {
         state.set_faults(vec![Rule::new(Endpoint::JuzibotList, Effect::NeverAnswer { applied: false })]).await.unwrap();
         state.reset_calls();
         let left = self.send(Asked::get("/v1/customers?source=juzibot&include=raw"), "canary-left".to_owned());
-        let asked = async {
-            while state.calls_to(Endpoint::JuzibotList) == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asked).await.expect("the source is asked");
+        asked(&self.sandbox, Endpoint::JuzibotList, 1).await;
         left.abort();
         self.line(|line| line.contains("canary-left") && line.contains("the caller left before the answer")).await;
         state.clear_faults().await;
@@ -204,8 +238,8 @@ impl Service {
         let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
         assert!(kill.unwrap().success());
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
-        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
-        let (log, errors) = (read("stdout"), read("stderr"));
+        let log = self.log.whole().await;
+        let errors = std::fs::read_to_string(self.folder.path().join("stderr")).unwrap();
         assert!(ended.success(), "{errors}");
         for (what, text) in [("the log", &log), ("the standard error", &errors)] {
             self.secrets.check(what, text);

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::{Running, addresses, command, folder_for, http, run, sandbox, stderr, stdout};
-use crate::support::Token;
+use crate::support::{Token, asked};
 
 async fn get(url: &str, bearer: &str) -> reqwest::Response {
     http().get(url).header("authorization", bearer).send().await.unwrap()
@@ -111,12 +111,7 @@ async fn a_service_that_is_told_to_stop_finishes_what_it_has_begun() {
         let (list, bearer) = (list.clone(), bearer.clone());
         tokio::spawn(async move { get(&list, &bearer).await.status() })
     };
-    let in_flight = async {
-        while sandbox.state().calls_to(Endpoint::JuzibotList) == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(super::PATIENCE, in_flight).await.unwrap();
+    asked(&sandbox, Endpoint::JuzibotList, 1).await;
     gateway.terminate().await;
     // While it drains, it says so on the admin port and takes nobody new.
     let turned_away = async {

@@ -85,6 +85,7 @@ async fn read(mut body: Incoming, habit: Habit) -> hyper::Result<Vec<u8>> {
     while let Some(frame) = body.frame().await {
         read.extend_from_slice(frame?.data_ref().map_or(&[], |data| data));
         if habit == Habit::ReadsSlowly {
+            // Not a wait for anything: this is how slowly it reads.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -2,9 +2,12 @@
 //! or a token ends the run at once. Lines of the audit trail are kept for the tests that ask for them.
 
 use std::io::Write;
+use std::pin::pin;
 use std::sync::{Mutex, Once};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Notify;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Stands in every secret of the tests.
@@ -22,11 +25,28 @@ pub fn install() {
 /// What requests whose id begins so have left in the audit trail.
 const AUDITED: &str = "audited-";
 static TRAIL: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+static TOLD: Notify = Notify::const_new();
 
 /// The lines of the audit trail under a request's id, which begins with `audited-`.
 pub fn trail(request_id: &str) -> Vec<Value> {
     assert!(request_id.starts_with(AUDITED));
     TRAIL.lock().unwrap().iter().filter(|line| line["request_id"] == request_id).cloned().collect()
+}
+
+/// Waits until so many lines are there, for as long as `patience`.
+pub async fn told(request_id: &str, lines: usize, patience: Duration) {
+    let told = async {
+        loop {
+            // Before the look: a line that is written between the two is told of.
+            let mut written = pin!(TOLD.notified());
+            written.as_mut().enable();
+            if trail(request_id).len() >= lines {
+                return;
+            }
+            written.await;
+        }
+    };
+    tokio::time::timeout(patience, told).await.unwrap_or_else(|_| panic!("{request_id}: {:?}", trail(request_id)));
 }
 
 struct Watch;
@@ -43,6 +63,7 @@ impl Write for Watch {
             && line["target"] == "audit"
         {
             TRAIL.lock().unwrap().push(line);
+            TOLD.notify_waiters();
         }
         Ok(bytes.len())
     }

@@ -73,6 +73,12 @@ impl Default for GatewayOptions {
     }
 }
 
+/// Waits until an endpoint of simulated sources was asked so often.
+pub async fn asked(sandbox: &Sandbox, endpoint: Endpoint, times: u64) {
+    let called = tokio::time::timeout(Duration::from_secs(20), sandbox.state().called(endpoint, times)).await;
+    called.unwrap_or_else(|_| panic!("{} was not asked {times} times", endpoint.name()));
+}
+
 /// A running gateway and its simulated sources.
 pub struct Gateway {
     pub sandbox: Sandbox,
@@ -215,13 +221,7 @@ invalid = [{}]
 
     /// Waits until an endpoint was asked so often: the request that asks it is then in flight.
     pub async fn asked(&self, endpoint: Endpoint, times: u64) {
-        let asked = async {
-            while self.calls_to(endpoint) < times {
-                tokio::task::yield_now().await;
-            }
-        };
-        let asked = tokio::time::timeout(Duration::from_secs(20), asked).await;
-        asked.unwrap_or_else(|_| panic!("{} was not asked {times} times", endpoint.name()));
+        asked(&self.sandbox, endpoint, times).await;
     }
 
     pub async fn stop(self) {
