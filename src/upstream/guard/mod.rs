@@ -8,6 +8,7 @@ mod credentials;
 mod operations;
 mod quota;
 mod retry;
+mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
