@@ -95,12 +95,20 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
-    /// The source's text is not of the form its type promises, and was left out.
+    /// A value of the source could not be read and is null or left out.
     UnreadableValue,
+    /// The source's text was invalid (control characters, unpaired surrogates, broken UTF-8) and was repaired.
+    RepairedText,
+    /// A row of the source has no id or is no object and was skipped.
+    SkippedRow,
+    /// The source sent rows of other customers too, which were ignored, or sources disagree on the customer's union id.
+    IdentityMismatch,
     /// The source sent a key twice; the first one counts.
     DuplicateKey,
-    /// The source's total changed during a walk: rows may repeat or be missed.
+    /// The list changed during pagination: rows may repeat or be missed.
     Drift,
+    /// A time was in another unit than documented, and was converted.
+    UnexpectedUnit,
     /// There were more warnings than are listed.
     Omitted,
 }

@@ -45,7 +45,7 @@ const fn kind(
 }
 
 /// Every problem there is, in the order of its code.
-pub const CATALOGUE: [ProblemKind; 23] = {
+pub const CATALOGUE: [ProblemKind; 24] = {
     use ProblemCode as C;
     use Who::{Caller, Operator, Source};
     [
@@ -169,7 +169,15 @@ pub const CATALOGUE: [ProblemKind; 23] = {
             "Source sent a bad payload",
             true,
             Source,
-            "The source's answer is not JSON, of the wrong shape, cut short, or too large.",
+            "The source's answer is not its envelope: HTML, not JSON, truncated, or too large.",
+        ),
+        kind(
+            C::SourceBadData,
+            502,
+            "Source sent unusable data",
+            false,
+            Source,
+            "The content of the source's answer cannot be used: it is about another customer, has no id, or has no readable row.",
         ),
         kind(
             C::SourceCredentials,

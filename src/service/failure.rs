@@ -16,6 +16,7 @@ impl From<&UpstreamError> for Problem {
                 None => refused(*class, *status, reply.is_some()),
             },
             Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
+            Failure::BadData(why) => format!("its answer cannot be used: {why}"),
             Failure::Unreachable => "it cannot be reached".to_owned(),
             Failure::ConnectionLost => "the connection broke".to_owned(),
             Failure::TimedOut { phase, .. } => {
@@ -62,10 +63,11 @@ fn refused(class: CodeClass, status: u16, spoke: bool) -> String {
 /// Of several failures, the one that is told: the one that says most about what to do (contract §3.3).
 pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Problem> {
     use ProblemCode as C;
-    const ORDER: [ProblemCode; 7] = [
+    const ORDER: [ProblemCode; 8] = [
         C::ValidationFailed,
         C::SourceCredentials,
         C::SourceRejected,
+        C::SourceBadData,
         C::SourceBadPayload,
         C::SourceUnavailable,
         C::SourceRateLimited,

@@ -39,6 +39,10 @@ pub enum Failure {
     /// An answer that cannot be read. The text says where, never what.
     #[error("unreadable answer: {0}")]
     BadPayload(String),
+    /// The vendor's envelope, with content that cannot be used: about another customer, without an id, or without a readable
+    /// row. Says nothing about the state of the source. The text says why, never what.
+    #[error("unusable data: {0}")]
+    BadData(String),
     /// No connection: nothing has reached the source.
     #[error("no connection")]
     Unreachable,
@@ -85,6 +89,7 @@ impl UpstreamError {
                 CodeClass::Rejected => ProblemCode::SourceRejected,
             },
             Failure::BadPayload(_) => ProblemCode::SourceBadPayload,
+            Failure::BadData(_) => ProblemCode::SourceBadData,
             Failure::Unreachable | Failure::ConnectionLost | Failure::CircuitOpen | Failure::Busy => {
                 ProblemCode::SourceUnavailable
             }
@@ -110,7 +115,11 @@ impl UpstreamError {
     pub fn tells_of_the_source(&self) -> bool {
         !matches!(
             self.failure,
-            Failure::DeadlinePassed { .. } | Failure::Busy | Failure::QuotaSpent | Failure::CircuitOpen
+            Failure::BadData(_)
+                | Failure::DeadlinePassed { .. }
+                | Failure::Busy
+                | Failure::QuotaSpent
+                | Failure::CircuitOpen
         )
     }
 
@@ -120,7 +129,11 @@ impl UpstreamError {
         match &self.failure {
             Failure::Refused { class, .. } => *class == CodeClass::Retryable,
             Failure::BadPayload(_) | Failure::Unreachable | Failure::ConnectionLost | Failure::TimedOut { .. } => true,
-            Failure::DeadlinePassed { .. } | Failure::Busy | Failure::QuotaSpent | Failure::CircuitOpen => false,
+            Failure::BadData(_)
+            | Failure::DeadlinePassed { .. }
+            | Failure::Busy
+            | Failure::QuotaSpent
+            | Failure::CircuitOpen => false,
         }
     }
 
@@ -139,6 +152,7 @@ impl UpstreamError {
             Failure::Refused { class, .. } => {
                 matches!(class, CodeClass::Retryable | CodeClass::RateLimited | CodeClass::Credentials)
             }
+            Failure::BadData(_) => false,
             _ => true,
         }
     }
