@@ -34,7 +34,13 @@ pub fn cursor(data: &[u8]) {
     };
     let text = String::from_utf8_lossy(data);
     assert!(CURSORS.open(&text, &binding, Timestamp::UNIX_EPOCH).is_err(), "a forged cursor opens");
-    let state = WalkState { position: Position::Token(text.into_owned()), offset: 1, page_size: 100, total: Some(7) };
+    let state = WalkState {
+        position: Position::Token(text.into_owned()),
+        offset: 1,
+        page_size: 100,
+        total: Some(7),
+        previous: Some(1),
+    };
     let sealed = CURSORS.seal(state.clone(), &binding, Timestamp::UNIX_EPOCH);
     match CURSORS.open(&sealed, &binding, Timestamp::UNIX_EPOCH) {
         Ok(opened) => assert_eq!(opened, state),

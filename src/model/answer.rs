@@ -23,9 +23,11 @@ pub struct CustomerAnswer {
 /// The last line of a complete stream.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StreamEnd {
-    /// How many customers were sent.
+    /// Number of customers sent.
     pub count: u64,
-    /// Pointers begin with the number of the line, from 0.
+    /// Number of rows of the source that were skipped because they have no id or are no object; exact, whatever `warnings` lists.
+    pub skipped: u64,
+    /// At most 100. Pointers begin with the number of the line, from 0.
     pub warnings: Vec<Warning>,
 }
 
@@ -114,6 +116,19 @@ pub enum WarningCode {
 }
 
 impl Warning {
+    /// Moves a warning about an element of `list` (such as `/relations/`) to where the element went; `None` if it went nowhere.
+    #[must_use]
+    pub fn relocated(mut self, list: &str, place: impl Fn(usize) -> Option<usize>) -> Option<Self> {
+        let moved = self.pointer.as_deref().and_then(|pointer| pointer.strip_prefix(list)).and_then(|rest| {
+            let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            Some((index.parse().ok()?, tail.to_owned()))
+        });
+        if let Some((index, tail)) = moved {
+            self.pointer = Some(format!("{list}{}{tail}", place(index)?));
+        }
+        Some(self)
+    }
+
     /// The same warning, its pointer below another place.
     #[must_use]
     pub fn below(mut self, place: &str) -> Self {

@@ -129,6 +129,8 @@ pub struct OperationOffer {
     pub max_batch: Option<usize>,
     /// The fields of a customer that this operation can fill: it tells an empty list from one that is not offered.
     pub fields: Vec<String>,
+    /// The source's codes that mean something else, or something at all, in this operation only, by class.
+    pub codes: BTreeMap<String, Vec<String>>,
 }
 
 impl OperationOffer {
@@ -141,6 +143,7 @@ impl OperationOffer {
             requires: Vec::new(),
             max_batch: None,
             fields: Vec::new(),
+            codes: BTreeMap::new(),
         }
     }
 }
@@ -158,7 +161,7 @@ pub struct SourceInfo {
     pub name: SourceName,
     pub kind: String,
     pub operations: BTreeMap<Operation, OperationOffer>,
-    /// Which of the source's codes mean what.
+    /// The source's codes by class, for every operation that does not list the same code itself.
     pub codes: BTreeMap<String, Vec<String>>,
     pub health: SourceHealth,
 }

@@ -41,6 +41,9 @@ pub struct WalkState {
     /// The total as the source last told it.
     #[serde(rename = "t")]
     pub total: Option<u64>,
+    /// The fingerprint of the page before; absent on the first one.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
 }
 
 /// What a cursor is bound to.
@@ -199,7 +202,13 @@ mod tests {
     }
 
     fn state() -> WalkState {
-        WalkState { position: Position::Token("8f3a".to_owned()), offset: 3, page_size: 100, total: Some(7) }
+        WalkState {
+            position: Position::Token("8f3a".to_owned()),
+            offset: 3,
+            page_size: 100,
+            total: Some(7),
+            previous: Some(1),
+        }
     }
 
     const OLD: &str = "an old secret of thirty-two bytes or more";
@@ -219,8 +228,9 @@ mod tests {
             offset in any::<u32>(),
             page_size in any::<u32>(),
             total in option::of(any::<u64>()),
+            previous in option::of(any::<u64>()),
         ) -> WalkState {
-            WalkState { position, offset, page_size, total }
+            WalkState { position, offset, page_size, total, previous }
         }
     }
 
@@ -279,7 +289,13 @@ mod tests {
     fn the_longest_state_that_a_source_can_bring_about_opens() {
         let token = Position::Token("\u{1}".repeat(170) + "abcd");
         assert_eq!(serde_json::to_string(&token).unwrap().len(), r#"{"token":""}"#.len() + 1_024);
-        let longest = WalkState { position: token, offset: u32::MAX, page_size: u32::MAX, total: Some(u64::MAX) };
+        let longest = WalkState {
+            position: token,
+            offset: u32::MAX,
+            page_size: u32::MAX,
+            total: Some(u64::MAX),
+            previous: Some(u64::MAX),
+        };
         let cursors = Cursors::new(Arc::new(Live::fixed(CursorKeys::random())), Duration::MAX);
         let cursor = cursors.seal(longest.clone(), &binding(), at(0));
         assert_eq!(cursors.open(&cursor, &binding(), at(1)), Ok(longest));

@@ -15,7 +15,7 @@ impl From<&UpstreamError> for Problem {
                 Some(refused) => clock(refused),
                 None => refused(*class, *status, reply.is_some()),
             },
-            Failure::BadPayload(what) => format!("its answer is unreadable: {what}"),
+            Failure::BadPayload(what) | Failure::TooLarge(what) => format!("its answer is unreadable: {what}"),
             Failure::BadData(why) => format!("its answer cannot be used: {why}"),
             Failure::Unreachable => "it cannot be reached".to_owned(),
             Failure::ConnectionLost => "the connection broke".to_owned(),

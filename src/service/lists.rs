@@ -6,19 +6,23 @@ use tokio::time::Instant;
 
 use crate::model::{
     CallerId, CustomerPage, Meta, Operation, Page, Problem, ProblemCode, SourceName, SourceReport, SourceStatus,
-    SourcedCustomer, Warning, WarningCode,
+    Warning, WarningCode,
 };
-use crate::upstream::{Deadline, ListCustomers, ListRequest, Position};
+use crate::upstream::{Deadline, Drift, ListCustomers, ListPage, ListRequest, ListedRow, Position};
 
 use super::audit::{ABANDONED, OK};
 use super::cursor::{Binding, Cursors, WalkState};
 use super::failure::log;
+use super::warning_list::WarningList;
 use super::{RequestContext, Sources, Trail, now};
 
 /// The largest `limit`.
 pub const MAX_LIMIT: u32 = 1_000;
 /// What `limit` is where the caller does not say.
 pub const DEFAULT_LIMIT: u32 = 100;
+
+/// The most warnings of one page.
+const MAX_WARNINGS: usize = 1_000;
 
 /// What is asked of a list.
 #[derive(Debug, Clone)]
@@ -50,11 +54,12 @@ pub(super) struct OpenList {
 
 /// One upstream page.
 pub(super) struct ReadPage {
-    pub(super) rows: Vec<SourcedCustomer>,
-    pub(super) next: Option<Position>,
+    pub(super) rows: Vec<ListedRow>,
+    /// Where the next page begins; `None` on the last one.
+    pub(super) next: Option<WalkState>,
     pub(super) total: Option<u64>,
-    /// The warning that the total is not what it was.
-    pub(super) drift: Option<Warning>,
+    /// What is to be said of the page as a whole.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Lists {
@@ -66,15 +71,23 @@ impl Lists {
         let (open, state) = self.open(context, query, limit)?;
         let page = open.read_for(context, &state).await?;
         let fetched_at = now();
-        let mut warnings: Vec<Warning> = page.drift.into_iter().collect();
+        let mut warnings = WarningList::new(MAX_WARNINGS);
+        page.warnings.into_iter().for_each(|warning| warnings.add(warning));
         let (rows, next) = slice(&state, page.rows, page.next, page.total, limit);
-        open.audit(rows.len(), OK);
+        open.audit(rows.iter().flatten().count(), OK);
         let next_cursor = next.map(|next| self.cursors.seal(next, &open.binding(), fetched_at));
         let mut data = Vec::with_capacity(rows.len());
-        for (index, row) in rows.into_iter().enumerate() {
-            warnings.extend(row.warnings.into_iter().map(|warning| warning.below(&format!("/data/{index}"))));
-            data.push(row.customer);
+        for row in rows {
+            match row {
+                Ok(row) => {
+                    let place = format!("/data/{}", data.len());
+                    row.warnings.into_iter().for_each(|warning| warnings.add(warning.below(&place)));
+                    data.push(row.customer);
+                }
+                Err(skipped) => warnings.add(skipped),
+            }
         }
+        let warnings = warnings.take(&open.source);
         let report =
             SourceReport { source: open.source, status: SourceStatus::Ok, fetched_at: Some(fetched_at), problem: None };
         Ok(CustomerPage {
@@ -115,6 +128,7 @@ impl Lists {
                 offset: 0,
                 page_size: page_size.min(open.list.max_page_size()),
                 total: None,
+                previous: None,
             },
         };
         Ok((open, state))
@@ -157,17 +171,54 @@ impl OpenList {
             self.audit(0, error.code().as_str());
             Problem::from(&error)
         })?;
-        let drift = match (state.total, page.total) {
-            (Some(before), Some(now)) if before != now => Some(drift(&self.source, before, now)),
-            _ if page.ended_early => Some(Warning {
-                code: WarningCode::Drift,
-                source: self.source.clone(),
-                pointer: None,
-                detail: "the list ended before the source's own total: rows may be missed".to_owned(),
-            }),
+        Ok(self.judge(state, page))
+    }
+
+    /// Decides what a page says of the list: whether it goes on, and what a reader should know.
+    fn judge(&self, state: &WalkState, page: ListPage) -> ReadPage {
+        let mut warnings = Vec::new();
+        if page.total_unreadable {
+            warnings.push(Warning {
+                code: WarningCode::UnreadableValue,
+                pointer: Some("/page/total".to_owned()),
+                ..self.drift("the source's total cannot be read")
+            });
+        }
+        let total_changed = match (state.total, page.total) {
+            (Some(before), Some(now)) if before != now => Some((before, now)),
             _ => None,
         };
-        Ok(ReadPage { rows: page.rows, next: page.next, total: page.total, drift })
+        if let Some((before, now)) = total_changed {
+            let detail =
+                format!("the total changed from {before} to {now} during the walk: rows may repeat or be missed");
+            warnings.push(self.drift(&detail));
+        }
+        // Rows that were added meanwhile may repeat a page too; then the total has changed, and the walk goes on.
+        let repeated = !page.rows.is_empty() && state.previous == Some(page.fingerprint) && total_changed.is_none();
+        let drift = if repeated { Some(Drift::RepeatedPage) } else { page.drift };
+        warnings.extend(drift.map(|drift| self.drift(drift_detail(drift))));
+        if repeated {
+            return ReadPage { rows: Vec::new(), next: None, total: page.total, warnings };
+        }
+        let next = page.next.map(|position| WalkState {
+            position,
+            offset: 0,
+            page_size: state.page_size,
+            total: page.total.or(state.total),
+            previous: Some(page.fingerprint),
+        });
+        ReadPage { rows: page.rows, next, total: page.total, warnings }
+    }
+
+    fn drift(&self, detail: &str) -> Warning {
+        Warning { code: WarningCode::Drift, source: self.source.clone(), pointer: None, detail: detail.to_owned() }
+    }
+}
+
+fn drift_detail(drift: Drift) -> &'static str {
+    match drift {
+        Drift::EndedBeforeTotal => "the list ended before the source's own total: rows may be missed",
+        Drift::RepeatedPage => "the source sent the same page twice, so the list ends here: rows may be missed",
     }
 }
 
@@ -191,29 +242,16 @@ impl Drop for Asked<'_> {
 /// The rows of this answer and where the next one begins: further down the same upstream page, or on the next.
 fn slice(
     state: &WalkState,
-    rows: Vec<SourcedCustomer>,
-    next: Option<Position>,
+    rows: Vec<ListedRow>,
+    next: Option<WalkState>,
     total: Option<u64>,
     limit: u32,
-) -> (Vec<SourcedCustomer>, Option<WalkState>) {
+) -> (Vec<ListedRow>, Option<WalkState>) {
     let in_page = u32::try_from(rows.len()).unwrap_or(u32::MAX);
     let from = state.offset.min(in_page);
     let to = in_page.min(from.saturating_add(limit));
-    let total = total.or(state.total);
-    let following = if to < in_page {
-        Some(WalkState { offset: to, total, ..state.clone() })
-    } else {
-        next.map(|position| WalkState { position, offset: 0, page_size: state.page_size, total })
-    };
+    let following =
+        if to < in_page { Some(WalkState { offset: to, total: total.or(state.total), ..state.clone() }) } else { next };
     let rows = rows.into_iter().skip(from as usize).take((to - from) as usize).collect();
     (rows, following)
-}
-
-fn drift(source: &SourceName, before: u64, now: u64) -> Warning {
-    Warning {
-        code: WarningCode::Drift,
-        source: source.clone(),
-        pointer: None,
-        detail: format!("the total changed from {before} to {now} during the walk: rows may repeat or be missed"),
-    }
 }

@@ -4,7 +4,7 @@
 
 use indexmap::IndexSet;
 
-use crate::model::{AccountType, Customer, Gender, SourcedCustomer, Warning};
+use crate::model::{AccountType, Customer, Gender, SourcedCustomer};
 
 /// Merges in the order given; `None` where there is nothing to merge.
 pub fn merge(records: impl IntoIterator<Item = SourcedCustomer>) -> Option<SourcedCustomer> {
@@ -17,8 +17,8 @@ fn merge_two(first: SourcedCustomer, second: SourcedCustomer) -> SourcedCustomer
     let relations_before = a.relations.len();
     let records_before = a.records.len();
     warnings.extend(more.into_iter().filter_map(|warning| {
-        let warning = shifted(warning, "/relations/", |index| Some(index + relations_before))?;
-        shifted(warning, "/records/", |index| Some(index + records_before))
+        let warning = warning.relocated("/relations/", |index| Some(index + relations_before))?;
+        warning.relocated("/records/", |index| Some(index + records_before))
     }));
     let customer = Customer {
         external_user_id: a.external_user_id.or(b.external_user_id),
@@ -66,20 +66,8 @@ pub fn narrow_to_staff(told: &mut SourcedCustomer, staff_id: &str) {
     let warnings = std::mem::take(&mut told.warnings);
     told.warnings = warnings
         .into_iter()
-        .filter_map(|warning| shifted(warning, "/relations/", |index| places.get(index).copied().flatten()))
+        .filter_map(|warning| warning.relocated("/relations/", |index| places.get(index).copied().flatten()))
         .collect();
-}
-
-/// Moves a warning about an element of a list to where the element went; `None` where it went nowhere.
-fn shifted(mut warning: Warning, list: &str, place: impl Fn(usize) -> Option<usize>) -> Option<Warning> {
-    let moved = warning.pointer.as_deref().and_then(|pointer| pointer.strip_prefix(list)).and_then(|rest| {
-        let (index, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        Some((index.parse().ok()?, tail.to_owned()))
-    });
-    if let Some((index, tail)) = moved {
-        warning.pointer = Some(format!("{list}{}{tail}", place(index)?));
-    }
-    Some(warning)
 }
 
 #[cfg(test)]
@@ -89,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::{array, collection, option, sample};
 
-    use crate::model::{Record, Relation, SourceName, WarningCode};
+    use crate::model::{Record, Relation, SourceName, Warning, WarningCode};
 
     use super::*;
 

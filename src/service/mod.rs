@@ -13,6 +13,7 @@ pub mod lists;
 pub mod merge;
 mod sources;
 pub mod walk;
+mod warning_list;
 
 pub use audit::{Told, Trail};
 pub use context::{QuotaHandle, RequestContext, Timings};

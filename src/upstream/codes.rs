@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::model::Operation;
+
 /// What a source's code, or its HTTP status, means to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CodeClass {
@@ -42,20 +44,67 @@ impl CodeClass {
     }
 }
 
-/// Additions to a kind's table, as `[sources.NAME.codes]` gives them: numbers or strings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CodeAdditions {
-    #[serde(deserialize_with = "codes")]
-    pub not_found: Vec<String>,
-    #[serde(deserialize_with = "codes")]
-    pub credentials: Vec<String>,
-    #[serde(deserialize_with = "codes")]
-    pub rate_limited: Vec<String>,
-    #[serde(deserialize_with = "codes")]
-    pub retryable: Vec<String>,
-    #[serde(deserialize_with = "codes")]
-    pub invalid: Vec<String>,
+/// Declares a table of codes by class, with further tables.
+macro_rules! class_codes {
+    ($(#[$doc:meta])* $name:ident { $($operation:ident),* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            #[serde(deserialize_with = "codes")]
+            pub not_found: Vec<String>,
+            #[serde(deserialize_with = "codes")]
+            pub credentials: Vec<String>,
+            #[serde(deserialize_with = "codes")]
+            pub rate_limited: Vec<String>,
+            #[serde(deserialize_with = "codes")]
+            pub retryable: Vec<String>,
+            #[serde(deserialize_with = "codes")]
+            pub invalid: Vec<String>,
+            $(#[serde(skip_serializing_if = "OperationCodes::is_empty")] pub $operation: OperationCodes,)*
+        }
+
+        impl $name {
+            fn classes(&self) -> impl Iterator<Item = (CodeClass, &String)> {
+                let classes = [
+                    (CodeClass::NotFound, &self.not_found),
+                    (CodeClass::Credentials, &self.credentials),
+                    (CodeClass::RateLimited, &self.rate_limited),
+                    (CodeClass::Retryable, &self.retryable),
+                    (CodeClass::Invalid, &self.invalid),
+                ];
+                classes.into_iter().flat_map(|(class, codes)| codes.iter().map(move |code| (class, code)))
+            }
+        }
+    };
+}
+
+class_codes! {
+    /// Additions for one operation, as `[sources.NAME.codes.OPERATION]` gives them.
+    OperationCodes {}
+}
+
+class_codes! {
+    /// Additions to a kind's table, as `[sources.NAME.codes]` gives them: numbers or strings.
+    CodeAdditions { list_customers, get_by_external_user_id, get_by_union_id, set_remarks, add_follow_ups }
+}
+
+impl OperationCodes {
+    fn is_empty(&self) -> bool {
+        self.classes().next().is_none()
+    }
+}
+
+impl CodeAdditions {
+    fn of(&self, operation: Operation) -> &OperationCodes {
+        match operation {
+            Operation::ListCustomers => &self.list_customers,
+            Operation::GetByExternalUserId => &self.get_by_external_user_id,
+            Operation::GetByUnionId => &self.get_by_union_id,
+            Operation::SetRemarks => &self.set_remarks,
+            Operation::AddFollowUps => &self.add_follow_ups,
+        }
+    }
 }
 
 fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -75,41 +124,65 @@ fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         .collect())
 }
 
-/// One source's codes and their classes.
+/// A code that a kind's documentation names: for one operation, or for all.
+pub type KnownCode = (Option<Operation>, &'static str, CodeClass);
+
+/// One source's codes and their classes. A code of one operation overrides the same code of all.
 #[derive(Debug, Clone, Default)]
-pub struct CodeTable(HashMap<String, CodeClass>);
+pub struct CodeTable {
+    all: HashMap<String, CodeClass>,
+    of_operation: HashMap<Operation, HashMap<String, CodeClass>>,
+}
 
 impl CodeTable {
     /// A kind's defaults with a source's additions over them.
-    pub fn new(defaults: &[(&str, CodeClass)], additions: &CodeAdditions) -> Self {
-        let added = [
-            (CodeClass::NotFound, &additions.not_found),
-            (CodeClass::Credentials, &additions.credentials),
-            (CodeClass::RateLimited, &additions.rate_limited),
-            (CodeClass::Retryable, &additions.retryable),
-            (CodeClass::Invalid, &additions.invalid),
-        ];
-        let defaults = defaults.iter().map(|(code, class)| ((*code).to_owned(), *class));
-        let added = added.into_iter().flat_map(|(class, codes)| codes.iter().map(move |code| (code.clone(), class)));
-        Self(defaults.chain(added).collect())
+    pub fn new(defaults: &[KnownCode], additions: &CodeAdditions) -> Self {
+        let mut table = Self::default();
+        for (operation, code, class) in defaults {
+            table.scope(*operation).insert((*code).to_owned(), *class);
+        }
+        table.all.extend(additions.classes().map(|(class, code)| (code.clone(), class)));
+        for operation in Operation::ALL {
+            for (class, code) in additions.of(operation).classes() {
+                table.scope(Some(operation)).insert(code.clone(), class);
+            }
+        }
+        table
     }
 
-    pub fn class(&self, code: &str) -> CodeClass {
-        self.0.get(code).copied().unwrap_or(CodeClass::Rejected)
+    fn scope(&mut self, operation: Option<Operation>) -> &mut HashMap<String, CodeClass> {
+        match operation {
+            Some(operation) => self.of_operation.entry(operation).or_default(),
+            None => &mut self.all,
+        }
     }
 
-    /// The codes of each class, sorted, for people to read.
+    pub fn class(&self, operation: Operation, code: &str) -> CodeClass {
+        let of_operation = self.of_operation.get(&operation).and_then(|codes| codes.get(code));
+        of_operation.or_else(|| self.all.get(code)).copied().unwrap_or(CodeClass::Rejected)
+    }
+
+    /// The codes of each class that hold for every operation, sorted; every class is there.
     pub fn by_class(&self) -> BTreeMap<String, Vec<String>> {
         use CodeClass::{Credentials, Invalid, NotFound, RateLimited, Retryable};
-        let mut classes: BTreeMap<String, Vec<String>> = [NotFound, Credentials, RateLimited, Retryable, Invalid]
-            .map(|class| (class.as_str().to_owned(), Vec::new()))
-            .into();
-        for (code, class) in &self.0 {
-            classes.entry(class.as_str().to_owned()).or_default().push(code.clone());
-        }
-        for codes in classes.values_mut() {
-            codes.sort();
+        let mut classes = by_class(&self.all);
+        for class in [NotFound, Credentials, RateLimited, Retryable, Invalid] {
+            classes.entry(class.as_str().to_owned()).or_default();
         }
         classes
     }
+
+    /// The codes of each class that hold for one operation only, sorted; only classes that have any.
+    pub fn of_operation(&self, operation: Operation) -> BTreeMap<String, Vec<String>> {
+        self.of_operation.get(&operation).map(by_class).unwrap_or_default()
+    }
+}
+
+fn by_class(codes: &HashMap<String, CodeClass>) -> BTreeMap<String, Vec<String>> {
+    let mut classes = BTreeMap::<String, Vec<String>>::new();
+    for (code, class) in codes {
+        classes.entry(class.as_str().to_owned()).or_default().push(code.clone());
+    }
+    classes.values_mut().for_each(|codes| codes.sort());
+    classes
 }

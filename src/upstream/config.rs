@@ -79,6 +79,8 @@ pub struct Settings {
     /// The largest answer, in bytes, after decompression.
     pub max_response: usize,
     pub codes: CodeAdditions,
+    /// Whether an answer with another id than the asked one is believed: the vendor is known to translate ids.
+    pub accept_translated_ids: bool,
     pub(super) resilience: Resilience,
 }
 
@@ -120,6 +122,8 @@ struct Raw {
     allow_http: bool,
     #[serde(default)]
     codes: CodeAdditions,
+    #[serde(default)]
+    accept_translated_ids: bool,
 }
 
 fn default_timeout() -> Duration {
@@ -241,6 +245,7 @@ impl Settings {
             max_in_flight: raw.max_in_flight,
             max_response,
             codes: raw.codes,
+            accept_translated_ids: raw.accept_translated_ids,
             resilience,
         })
     }

@@ -3,44 +3,99 @@
 //! Both spellings are read from either kind: public clients of JuziBot were seen to accept `errcode`/`errmsg` and
 //! `code`/`message` alike, and both vendors report errors inside HTTP 200.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::model::{SourceName, UpstreamReply};
+use crate::model::{Operation, SourceName, UpstreamReply};
 
 use super::http::Reply;
-use super::lenient::{self, Code, List, Object, TOO_MANY};
+use super::lenient::{Code, Lenient, Object};
 use super::redact::Redactor;
-use super::{ClockRefused, CodeClass, CodeTable, Failure, UpstreamError};
+use super::rows::{self, Row, Rows, TooMany};
+use super::{ClockRefused, CodeClass, CodeTable, Failure, UpstreamError, repair};
 
 #[derive(Deserialize)]
+#[serde(default)]
 struct Wire<'a> {
-    #[serde(default, deserialize_with = "lenient::code")]
-    errcode: Option<Code>,
-    #[serde(default, deserialize_with = "lenient::code")]
-    code: Option<Code>,
-    #[serde(default, borrow)]
+    errcode: Lenient<Code>,
+    code: Lenient<Code>,
+    #[serde(borrow)]
     errmsg: Option<&'a RawValue>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     message: Option<&'a RawValue>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     total: Option<&'a RawValue>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     fail_list: Option<&'a RawValue>,
+}
+
+impl Default for Wire<'_> {
+    fn default() -> Self {
+        Self {
+            errcode: Lenient::Absent,
+            code: Lenient::Absent,
+            errmsg: None,
+            message: None,
+            data: None,
+            total: None,
+            fail_list: None,
+        }
+    }
 }
 
 /// An opened envelope.
 pub struct Envelope<'a> {
     /// Why the source refused the call; `None` where it says success.
     pub refusal: Option<UpstreamError>,
-    /// Absent and null are `None`.
-    data: Option<&'a RawValue>,
-    total: Option<&'a RawValue>,
-    fail_list: Option<&'a RawValue>,
+    text: Text<'a>,
+    /// Where the members stand in the text; absent and null are `None`.
+    data: Option<Range<usize>>,
+    total: Option<Range<usize>>,
+    fail_list: Option<Range<usize>>,
 }
+
+/// The JSON of an answer, repaired if need be.
+struct Text<'a> {
+    json: Cow<'a, str>,
+    /// Byte offsets of what was repaired, ascending.
+    repaired: Vec<usize>,
+}
+
+/// A part of an answer's JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Fragment<'a> {
+    pub json: &'a str,
+    /// Its offset in the answer.
+    start: usize,
+    /// Offsets of what was repaired in the answer, ascending.
+    repaired: &'a [usize],
+}
+
+impl<'a> Fragment<'a> {
+    /// A part that was borrowed from the fragment.
+    pub fn part(&self, part: &'a str) -> Self {
+        Self { json: part, start: self.start + offset_of(part, self.json), repaired: self.repaired }
+    }
+
+    /// Whether something of this part of the fragment was repaired.
+    pub fn is_repaired(&self, part: &str) -> bool {
+        let start = self.start + offset_of(part, self.json);
+        let next = self.repaired.partition_point(|place| *place < start);
+        self.repaired.get(next).is_some_and(|place| *place < start + part.len())
+    }
+}
+
+/// The offset of a part that was borrowed from `whole`.
+fn offset_of(part: &str, whole: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How one source's envelopes are read.
 pub struct Opener {
@@ -52,41 +107,64 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Reads the envelope of a reply.
+    /// Reads the envelope of a reply to this operation.
     ///
     /// # Errors
     /// The reply is a success by its status and no envelope with a code, or holds more than [`MAX_VALUES`]; or no success and
     /// no envelope.
-    pub fn open<'a>(&self, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
-        let whole = if holds_too_much(&reply.body) {
-            Err(Fault::at("", "too many values"))
-        } else {
-            parse::<Object<Wire<'_>>>(&reply.body, "")
-        };
-        let Object(wire) = whole
-            .map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })?;
-        // Where both spellings are there and disagree, the one that reports an error is believed.
-        let codes = [wire.errcode, wire.code];
-        let code = codes.iter().flatten().find(|code| code.0 != "0").or(codes.iter().flatten().next());
-        let message = text_of(wire.errmsg).or_else(|| text_of(wire.message)).unwrap_or_default();
-        let refusal = match code {
-            Some(code) if code.0 != "0" => Some(self.refused(reply, &code.0, &message)),
-            _ if !reply.is_success() => Some(self.refused_by_status(reply)),
-            Some(_) => None,
-            None => return Err(self.unreadable(Fault::at("", "the envelope has no code"))),
-        };
-        let present = |raw: Option<&'a RawValue>| raw.filter(|raw| raw.get() != "null");
-        Ok(Envelope {
-            refusal,
-            data: present(wire.data),
-            total: present(wire.total),
-            fail_list: present(wire.fail_list),
-        })
+    pub fn open<'a>(&self, operation: Operation, reply: &'a Reply) -> Result<Envelope<'a>, UpstreamError> {
+        if holds_too_much(&reply.body) {
+            return Err(if reply.is_success() {
+                self.too_large("too many values")
+            } else {
+                self.refused_by_status(reply)
+            });
+        }
+        let opened = read(&reply.body).and_then(|(text, parts)| {
+            let refusal = self.refusal_of(operation, reply, parts.codes, &parts.message)?;
+            Ok(Envelope { refusal, text, data: parts.data, total: parts.total, fail_list: parts.fail_list })
+        });
+        opened.map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })
     }
 
-    /// An answer of the wrong shape.
-    pub fn unreadable(&self, fault: Fault) -> UpstreamError {
-        UpstreamError::new(&self.name, Failure::BadPayload(fault.0))
+    /// What the code of an envelope, and the status, say of the call.
+    fn refusal_of(
+        &self,
+        operation: Operation,
+        reply: &Reply,
+        codes: [Lenient<Code>; 2],
+        message: &str,
+    ) -> Result<Option<UpstreamError>, Fault> {
+        if codes.contains(&Lenient::Unreadable) {
+            return Err(Fault("the envelope's code is neither a number nor a text".to_owned()));
+        }
+        // Where both spellings are there and disagree, the one that reports an error is believed.
+        let codes: Vec<Code> = codes.into_iter().filter_map(Lenient::value).collect();
+        match codes.iter().find(|code| code.0 != "0").or(codes.first()) {
+            Some(code) if code.0 != "0" => Ok(Some(self.refused(operation, reply, &code.0, message))),
+            _ if !reply.is_success() => Ok(Some(self.refused_by_status(reply))),
+            Some(_) => Ok(None),
+            None => Err(Fault("the envelope has no code".to_owned())),
+        }
+    }
+
+    /// An answer that is not the vendor's envelope.
+    fn unreadable(&self, fault: Fault) -> UpstreamError {
+        self.error(Failure::BadPayload(fault.0))
+    }
+
+    /// An answer that is larger than is read.
+    pub fn too_large(&self, what: &str) -> UpstreamError {
+        self.error(Failure::TooLarge(what.to_owned()))
+    }
+
+    /// An envelope with content that cannot be used.
+    pub fn bad_data(&self, why: impl Into<String>) -> UpstreamError {
+        self.error(Failure::BadData(why.into()))
+    }
+
+    fn error(&self, failure: Failure) -> UpstreamError {
+        UpstreamError::new(&self.name, failure)
     }
 
     /// A source's own words about one entry, fit to be shown; `None` where it said nothing.
@@ -96,9 +174,9 @@ impl Opener {
         (!code.is_empty() || !message.is_empty()).then_some(UpstreamReply { code, message })
     }
 
-    fn refused(&self, reply: &Reply, code: &str, message: &str) -> UpstreamError {
+    fn refused(&self, operation: Operation, reply: &Reply, code: &str, message: &str) -> UpstreamError {
         let upstream = UpstreamReply { code: self.redactor.clean(code), message: self.redactor.clean(message) };
-        let class = match self.codes.class(code) {
+        let class = match self.codes.class(operation, code) {
             // Its words about itself are believed whatever the status; any other code under a 5xx is that of a source in trouble,
             // which must not be taken for an answer about the customer.
             class @ (CodeClass::Credentials | CodeClass::RateLimited) => class,
@@ -121,7 +199,7 @@ impl Opener {
     }
 }
 
-impl<'a> Envelope<'a> {
+impl Envelope<'_> {
     /// The envelope of a success.
     pub fn success(self) -> Result<Self, UpstreamError> {
         match self.refusal {
@@ -130,51 +208,41 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// `data`, with the text it was read from; `None` where it is absent or null.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
-        self.data.map(|raw| parse(raw.get().as_bytes(), "data")).transpose()
+    fn fragment(&self, range: &Range<usize>) -> Fragment<'_> {
+        Fragment { json: &self.text.json[range.clone()], start: range.start, repaired: &self.text.repaired }
     }
 
-    /// `data` that is an object; `None` where it is absent or null.
-    pub fn object<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
-        Ok(self.data()?.map(|Object(object)| object))
+    /// `data`; `None` where it is absent or null.
+    pub fn data(&self) -> Option<Fragment<'_>> {
+        self.data.as_ref().map(|range| self.fragment(range))
     }
 
-    /// `data` that is a list of objects; absent and null are empty.
-    pub fn objects<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
-        Ok(objects(self.data()?))
+    /// `data` split into rows; absent, null and `""` are empty.
+    pub fn rows(&self) -> Result<Rows<'_>, TooMany> {
+        self.data().map_or_else(|| Ok(Rows::List(Vec::new())), |data| rows::split(&data))
     }
 
-    /// `data` as it came.
-    pub fn raw_data(&self) -> Option<&'a RawValue> {
-        self.data
+    /// `total`, which may be unreadable.
+    pub fn total(&self) -> Lenient<i64> {
+        let total = self.total.as_ref().map(|range| self.fragment(range).json);
+        total.map_or(Lenient::Absent, |json| serde_json::from_str(json).unwrap_or(Lenient::Unreadable))
     }
 
-    pub fn total(&self) -> Result<Option<u64>, Fault> {
-        let total: Option<Code> = self.total.map(|raw| parse(raw.get().as_bytes(), "total")).transpose()?;
-        total.map(|total| total.0.parse().map_err(|_| Fault::at("total", "wrong type"))).transpose()
-    }
-
-    /// `fail_list`; absent and null are empty.
-    pub fn fail_list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Fault> {
-        let list = self.fail_list.map(|raw| parse(raw.get().as_bytes(), "fail_list"));
-        Ok(objects(list.transpose()?))
+    /// `fail_list` split into its entries; absent, null and `""` are empty, what is no list is one entry.
+    pub fn failed_entries(&self) -> Result<Vec<Row<'_>>, TooMany> {
+        match self.fail_list.as_ref().map(|range| rows::split(&self.fragment(range))) {
+            None => Ok(Vec::new()),
+            Some(split) => Ok(match split? {
+                Rows::List(entries) => entries,
+                Rows::NoList => vec![Row::unreadable()],
+            }),
+        }
     }
 }
 
-fn objects<T>(list: Option<List<Object<T>>>) -> Vec<T> {
-    list.map(|List(objects)| Object::all(objects)).unwrap_or_default()
-}
-
-/// Where an answer could not be read: a path and a word, never a value.
+/// Why an answer is not the vendor's envelope: never a value of it.
 #[derive(Debug)]
 pub struct Fault(String);
-
-impl Fault {
-    pub fn at(path: &str, what: &str) -> Self {
-        Self(if path.is_empty() { what.to_owned() } else { format!("{what} at {path}") })
-    }
-}
 
 /// The most values of one answer, whatever its shape: five hundred for each row of the largest page that is asked for. In
 /// memory a value may take a hundred times its bytes, so `max_response` alone does not bound what an answer costs
@@ -187,34 +255,62 @@ fn holds_too_much(json: &[u8]) -> bool {
     json.len() > MAX_VALUES && json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > MAX_VALUES
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], within: &str) -> Result<T, Fault> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let what = match error.inner().classify() {
-            serde_json::error::Category::Data if error.inner().to_string().starts_with(TOO_MANY) => TOO_MANY,
-            serde_json::error::Category::Data => "wrong type",
-            // What cannot be parsed may stand below a key that we do not know: its path is the source's text.
-            serde_json::error::Category::Eof => return Fault::at(within, "cut short"),
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
-                return Fault::at(within, "not JSON");
-            }
+/// What is read of an envelope at first.
+struct Parts {
+    codes: [Lenient<Code>; 2],
+    message: String,
+    data: Option<Range<usize>>,
+    total: Option<Range<usize>>,
+    fail_list: Option<Range<usize>>,
+}
+
+/// Reads a body. Its text is repaired only if it is not valid UTF-8, or is no JSON as it is.
+fn read(body: &[u8]) -> Result<(Text<'_>, Parts), Fault> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let fault = match std::str::from_utf8(body) {
+        Err(_) => Fault("not UTF-8".to_owned()),
+        Ok(json) => match parts(json) {
+            Ok(parts) => return Ok((Text { json: Cow::Borrowed(json), repaired: Vec::new() }, parts)),
+            Err(error) if error.is_syntax() => Fault::from(&error),
+            Err(error) => return Err(Fault::from(&error)),
+        },
+    };
+    let repaired = repair::body(body).filter(|repaired| !repaired.places.is_empty()).ok_or(fault)?;
+    let parts = parts(&repaired.json).map_err(|error| Fault::from(&error))?;
+    Ok((Text { json: Cow::Owned(repaired.json), repaired: repaired.places }, parts))
+}
+
+fn parts(json: &str) -> serde_json::Result<Parts> {
+    let Object(wire) = serde_json::from_str::<Object<Wire<'_>>>(json)?;
+    let range = |raw: Option<&RawValue>| {
+        let raw = raw.filter(|raw| raw.get() != "null")?.get();
+        let start = offset_of(raw, json);
+        Some(start..start + raw.len())
+    };
+    Ok(Parts {
+        codes: [wire.errcode, wire.code],
+        message: message_of(wire.errmsg).or_else(|| message_of(wire.message)).unwrap_or_default(),
+        data: range(wire.data),
+        total: range(wire.total),
+        fail_list: range(wire.fail_list),
+    })
+}
+
+impl From<&serde_json::Error> for Fault {
+    fn from(error: &serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        let what = match error.classify() {
+            Category::Data => "not the vendor's envelope",
+            Category::Eof => "truncated",
+            Category::Syntax | Category::Io => "not JSON",
         };
-        let path = error.path().to_string();
-        match (within, path.as_str()) {
-            ("", ".") => Fault::at("", what),
-            (_, ".") => Fault::at(within, what),
-            ("", _) => Fault::at(&path, what),
-            (_, path) if path.starts_with('[') => Fault::at(&format!("{within}{path}"), what),
-            (_, path) => Fault::at(&format!("{within}.{path}"), what),
-        }
-    })?;
-    deserializer.end().map_err(|_| Fault::at(within, "not JSON"))?;
-    Ok(value)
+        Self(what.to_owned())
+    }
 }
 
 /// A message, whatever it is spelled as; only a string is of use.
-fn text_of(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty())
+fn message_of(raw: Option<&RawValue>) -> Option<String> {
+    rows::string(raw?.get()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -39,6 +39,9 @@ pub enum Failure {
     /// An answer that cannot be read. The text says where, never what.
     #[error("unreadable answer: {0}")]
     BadPayload(String),
+    /// An answer that is larger than is read. It may be one odd customer's, so it says nothing about the state of the source.
+    #[error("unreadable answer: {0}")]
+    TooLarge(String),
     /// The vendor's envelope, with content that cannot be used: about another customer, without an id, or without a readable
     /// row. Says nothing about the state of the source. The text says why, never what.
     #[error("unusable data: {0}")]
@@ -88,7 +91,7 @@ impl UpstreamError {
                 CodeClass::Invalid => ProblemCode::ValidationFailed,
                 CodeClass::Rejected => ProblemCode::SourceRejected,
             },
-            Failure::BadPayload(_) => ProblemCode::SourceBadPayload,
+            Failure::BadPayload(_) | Failure::TooLarge(_) => ProblemCode::SourceBadPayload,
             Failure::BadData(_) => ProblemCode::SourceBadData,
             Failure::Unreachable | Failure::ConnectionLost | Failure::CircuitOpen | Failure::Busy => {
                 ProblemCode::SourceUnavailable
@@ -96,6 +99,11 @@ impl UpstreamError {
             Failure::QuotaSpent => ProblemCode::SourceRateLimited,
             Failure::TimedOut { .. } | Failure::DeadlinePassed { .. } => ProblemCode::SourceTimeout,
         }
+    }
+
+    /// Whether it is about the content of one answer. Then it is neutral: neither a success nor a failure of the source.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self.failure, Failure::BadData(_) | Failure::TooLarge(_))
     }
 
     /// Whether it is certain that nothing of the request reached the source.
@@ -116,6 +124,7 @@ impl UpstreamError {
         !matches!(
             self.failure,
             Failure::BadData(_)
+                | Failure::TooLarge(_)
                 | Failure::DeadlinePassed { .. }
                 | Failure::Busy
                 | Failure::QuotaSpent
@@ -123,13 +132,14 @@ impl UpstreamError {
         )
     }
 
-    /// Whether a breaker counts it (contract §4): timeouts of the source, connection failures, 5xx, bad payloads and the
-    /// class retryable. A deadline that a caller made short says nothing about the source.
+    /// Whether a breaker counts it (contract §4): timeouts of the source, connection failures, 5xx, unreadable envelopes
+    /// and the class retryable. A deadline that a caller made short says nothing about the source.
     pub fn counts_against_the_source(&self) -> bool {
         match &self.failure {
             Failure::Refused { class, .. } => *class == CodeClass::Retryable,
             Failure::BadPayload(_) | Failure::Unreachable | Failure::ConnectionLost | Failure::TimedOut { .. } => true,
             Failure::BadData(_)
+            | Failure::TooLarge(_)
             | Failure::DeadlinePassed { .. }
             | Failure::Busy
             | Failure::QuotaSpent

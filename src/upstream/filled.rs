@@ -11,8 +11,26 @@ use std::hash::Hash;
 use serde_json::Value;
 
 #[cfg(test)]
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+
+#[cfg(test)]
+use super::lenient::{Items, Lenient};
+#[cfg(test)]
 use crate::model::Customer;
 use crate::model::SourcedCustomer;
+
+/// A field of this value, absent or unreadable.
+#[cfg(test)]
+pub fn lenient<T: Clone + Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Lenient<T>> {
+    prop_oneof![1 => Just(Lenient::Absent), 1 => Just(Lenient::Unreadable), 6 => value.prop_map(Lenient::Value)]
+}
+
+/// A short list, of which something may be unreadable.
+#[cfg(test)]
+pub fn list<T: Debug>(item: impl Strategy<Value = T>) -> impl Strategy<Value = Items<T>> {
+    let items = proptest::collection::vec(item, 0..6);
+    (items, any::<bool>()).prop_map(|(items, unreadable)| Items { items, unreadable })
+}
 
 /// The fields that hold something, as `fields` of an operation spells them. Provenance, which every adapter fills, and
 /// the raw form, which is none of the customer's fields, are left out.

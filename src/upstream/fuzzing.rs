@@ -6,15 +6,17 @@ use std::sync::LazyLock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::model::{AttributeValue, SourcedCustomer};
+use crate::model::{AttributeValue, CustomerId, Operation, SourcedCustomer};
 
-use super::codes::{CodeAdditions, CodeClass, CodeTable};
+use super::codes::{CodeAdditions, CodeTable, KnownCode};
 use super::envelope::{MAX_VALUES, Opener};
 use super::filled::assert_well_made;
 use super::http::Reply;
+use super::identity::Asked;
 use super::lenient::MAX_ELEMENTS;
 use super::redact::Redactor;
-use super::{Failure, ListPage, Position, UpstreamError, WriteReply, juzibot as j, tanma as t};
+use super::rows::MIN_UNREADABLE_PAGE;
+use super::{Drift, Failure, ListPage, Position, UpstreamError, WriteReply, juzibot as j, tanma as t};
 
 /// What the source echoes in vain.
 const SECRET: &str = "CANARY-secret";
@@ -35,13 +37,16 @@ pub fn juzibot(data: &[u8]) {
                 check_rows(&page);
                 let next = (!page.rows.is_empty()).then_some(Position::Page(current + 1));
                 assert!(page.next.is_none() || page.next == next, "{:?} after {current}", page.next);
-                assert!(!page.ended_early || page.rows.is_empty());
+                assert!(page.rows.len() < PAGE_SIZE as usize || page.next == next, "a full page is followed");
+                assert!(page.drift.is_none() || page.rows.is_empty());
             }
         }
-        if let Some(told) = decoded(status, |raw| j::decode::detail(&OPENER, &reply, raw), without_raw) {
-            told.iter().for_each(check_customer);
+        for asked in asked() {
+            let operation = Operation::GetByUnionId;
+            let detail = |raw| j::decode::detail(&OPENER, &reply, operation, &asked, raw);
+            check_detail(&asked, decoded(status, detail, without_raw));
         }
-        match j::decode::written(&OPENER, &reply) {
+        match j::decode::written(&OPENER, &reply, Operation::SetRemarks) {
             Ok(written) => check_write(status, &written),
             Err(error) => check_error(status, &error),
         }
@@ -62,10 +67,31 @@ pub fn tanma(data: &[u8]) {
                 }
             }
         }
-        if let Some(told) = decoded(status, |raw| t::decode::detail(&OPENER, &reply, raw), without_raw) {
-            told.iter().for_each(check_customer);
+        for asked in asked() {
+            check_detail(&asked, decoded(status, |raw| t::decode::detail(&OPENER, &reply, &asked, raw), without_raw));
         }
     }
+}
+
+/// Whom the details are asked for: by either id, with and without translated ids.
+fn asked() -> [Asked<'static>; 3] {
+    static IDS: LazyLock<[CustomerId; 2]> =
+        LazyLock::new(|| [CustomerId::ExternalUserId("wm-one".to_owned()), CustomerId::UnionId("o-one".to_owned())]);
+    let [external, union] = &*IDS;
+    [(external, false), (union, false), (external, true)].map(|(id, accept_translated)| Asked { id, accept_translated })
+}
+
+/// An answer is about the customer who was asked for, or has another kind of id only.
+fn check_detail(asked: &Asked<'_>, read: Option<Option<SourcedCustomer>>) {
+    let Some(read) = read.flatten() else { return };
+    check_customer(&read);
+    let customer = &read.customer;
+    let id = match asked.id {
+        CustomerId::ExternalUserId(_) => &customer.external_user_id,
+        CustomerId::UnionId(_) => &customer.union_id,
+    };
+    assert!(asked.accept_translated || id.as_deref().is_none_or(|id| id == asked.id.as_str()), "{id:?}");
+    assert!(customer.external_user_id.is_some() || customer.union_id.is_some() || customer.records[0].id.is_some());
 }
 
 /// Tanma's `valueAsText`: a text, or a list written in one.
@@ -75,9 +101,10 @@ pub fn value_as_text(data: &[u8]) {
     let field = |key: String, kind: i64| json!({"field": key, "type": kind, "valueAsText": text});
     let mut fields: Vec<Value> = (0..10).map(|kind| field(kind.to_string(), kind)).collect();
     fields.extend(["mobile", "gender", "name"].map(|key| field(key.to_owned(), 1)));
-    let body = json!({"code": 0, "data": {"list": [{"qwUserId": "dowen", "fields": fields}]}}).to_string();
+    let body =
+        json!({"code": 0, "data": {"list": [{"customerId": 1, "qwUserId": "dowen", "fields": fields}]}}).to_string();
     let page = t::decode::list(&OPENER, &reply(200, body.as_bytes()), None, false).expect("a text is a text");
-    let told = &page.rows[0];
+    let told = page.rows[0].as_ref().expect("it has an id");
     check_customer(told);
 
     let trimmed = text.trim();
@@ -113,18 +140,23 @@ pub fn value_as_text(data: &[u8]) {
 fn list_in(text: &str) -> Option<Vec<String>> {
     let elements: Vec<Value> = serde_json::from_str(text).ok()?;
     (elements.len() <= MAX_ELEMENTS).then_some(())?;
-    elements.iter().map(text_of).collect()
+    elements.iter().filter(|element| !element.is_null()).map(text_of).collect()
 }
 
 fn text_of(element: &Value) -> Option<String> {
     match element {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|float| float.fract() != 0.0 || float.abs() < 9e15)?;
+            // Rust writes a whole float without a fraction.
+            Some(if float == 0.0 { "0".to_owned() } else { float.to_string() })
+        }
         _ => None,
     }
 }
 
-fn opener(name: &str, codes: &[(&str, CodeClass)], clock_codes: &'static [&'static str]) -> Opener {
+fn opener(name: &str, codes: &[KnownCode], clock_codes: &'static [&'static str]) -> Opener {
     let additions = CodeAdditions {
         not_found: vec!["404".to_owned()],
         rate_limited: vec!["429".to_owned()],
@@ -167,12 +199,13 @@ fn decoded<T>(
 }
 
 fn is_unreadable(error: &UpstreamError) -> bool {
-    matches!(error.failure, Failure::BadPayload(_))
+    matches!(error.failure, Failure::BadPayload(_) | Failure::TooLarge(_) | Failure::BadData(_))
 }
 
 fn without_raw_page(page: &ListPage) -> Value {
-    let rows: Vec<Value> = page.rows.iter().map(stripped).collect();
-    json!([rows, page.total, page.ended_early, page.next])
+    let rows: Vec<Value> =
+        page.rows.iter().map(|row| row.as_ref().map_or_else(|skipped| json!(skipped), stripped)).collect();
+    json!([rows, page.total, page.drift == Some(Drift::RepeatedPage), page.next, page.fingerprint])
 }
 
 #[expect(clippy::ref_option, reason = "it is what a detail gives")]
@@ -183,12 +216,15 @@ fn without_raw(told: &Option<SourcedCustomer>) -> Value {
 fn stripped(told: &SourcedCustomer) -> Value {
     let mut told = told.clone();
     told.customer.records.iter_mut().for_each(|record| record.raw = None);
+    // Deep JSON can be passed over, and cannot be given on.
+    told.warnings.retain(|warning| warning.pointer.as_deref() != Some("/records/0/raw"));
     json!([told.customer, told.warnings])
 }
 
 fn check_rows(page: &ListPage) {
     assert!(page.rows.len() <= MAX_ELEMENTS);
-    page.rows.iter().for_each(check_customer);
+    page.rows.iter().flatten().for_each(check_customer);
+    assert!(page.rows.len() < MIN_UNREADABLE_PAGE || page.rows.iter().any(Result::is_ok));
 }
 
 fn check_customer(told: &SourcedCustomer) {
@@ -230,10 +266,10 @@ fn check_error(status: u16, error: &UpstreamError) {
                 check_words(&reply.message);
             }
         }
-        Failure::BadPayload(text) => {
+        Failure::BadPayload(text) | Failure::TooLarge(text) | Failure::BadData(text) => {
             // A refusal by its status stays one; what did not fail of a write may be told all the same.
             assert!(status == 200 || text.contains("fail_list"), "{status}: {text}");
-            let ours = |byte: u8| byte.is_ascii_alphanumeric() || b" ._[]".contains(&byte);
+            let ours = |byte: u8| byte.is_ascii_alphanumeric() || b" ._[]-'".contains(&byte);
             assert!(text.len() <= 120 && text.bytes().all(ours), "{text}");
         }
         other => panic!("nothing else can be told of an answer: {other}"),

@@ -118,13 +118,13 @@ impl Client {
         let clock_ahead = clock_ahead(response.headers());
         let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         if declared > self.max_response {
-            return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
+            return Err(self.error(Failure::TooLarge("larger than max_response".to_owned())));
         }
         let mut body = BytesMut::with_capacity(declared.min(MOST_AT_FIRST));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > self.max_response => {
-                    return Err(self.error(Failure::BadPayload("larger than max_response".to_owned())));
+                    return Err(self.error(Failure::TooLarge("larger than max_response".to_owned())));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,

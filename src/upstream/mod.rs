@@ -13,13 +13,17 @@ mod filled;
 pub(crate) mod fuzzing;
 mod guard;
 mod http;
+mod identity;
 pub mod juzibot;
 mod lenient;
 mod phase;
 mod reading;
 mod redact;
+mod repair;
+mod rows;
 mod secret;
 pub mod tanma;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,12 +34,13 @@ use tokio::time::Instant;
 use crate::live::Reread;
 use crate::model::{
     CustomerId, FollowUp, Operation, OperationOffer, Remark, SourceInfo, SourceName, SourcedCustomer, UpstreamReply,
+    Warning,
 };
 use crate::outbound::{ClientConfig, ClientError};
 
 use guard::{Credentials, Guard};
 
-pub use codes::{CodeClass, CodeTable};
+pub use codes::{CodeClass, CodeTable, KnownCode};
 pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
 pub use error::{ClockRefused, Failure, UpstreamError};
 pub use phase::{Phase, Progress};
@@ -66,14 +71,31 @@ pub struct ListRequest {
     pub raw: bool,
 }
 
+/// A row of a page; the warning says why it was skipped if it could not be read.
+pub type ListedRow = Result<SourcedCustomer, Warning>;
+
 #[derive(Debug, Clone)]
 pub struct ListPage {
-    pub rows: Vec<SourcedCustomer>,
+    /// Every row that the source sent, in its order.
+    pub rows: Vec<ListedRow>,
     /// `None` on the last page.
     pub next: Option<Position>,
     pub total: Option<u64>,
-    /// Whether the list ended before the source's own total.
-    pub ended_early: bool,
+    /// Whether the source sent a total that cannot be read, or a negative one.
+    pub total_unreadable: bool,
+    /// Why the list ended here though it should not have.
+    pub drift: Option<Drift>,
+    /// Equal for pages of the same rows.
+    pub fingerprint: u64,
+}
+
+/// A list that ended, or went on, in a way that makes it uncertain whether it is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drift {
+    /// An empty page before the source's own total was reached.
+    EndedBeforeTotal,
+    /// The same page again in place of the next one.
+    RepeatedPage,
 }
 
 #[async_trait]
@@ -187,6 +209,9 @@ impl Source {
                 Operation::SetRemarks => operations.set_remarks = None,
                 Operation::AddFollowUps => operations.add_follow_ups = None,
             }
+        }
+        for (operation, offer) in offers.iter_mut().filter(|(_, offer)| offer.offered) {
+            offer.codes = codes.of_operation(*operation);
         }
         let credentials = Credentials::new(secret.clone());
         let guard = Guard::new(config.name.clone(), settings, credentials);

@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::model::{Customer, Problem, ProblemCode, ShortProblem, SourcedCustomer, StreamEnd, Warning, WarningCode};
+use crate::model::{Customer, Problem, ProblemCode, ShortProblem, StreamEnd, Warning, WarningCode};
 use crate::trace;
-use crate::upstream::Deadline;
+use crate::upstream::{Deadline, ListedRow};
 
 use super::audit::OK;
 use super::cursor::{Cursors, WalkState};
 use super::lists::{ListQuery, Lists, MAX_LIMIT, OpenList, ReadPage};
+use super::warning_list::WarningList;
 use super::{QuotaHandle, RequestContext, now};
 use seen::Seen;
 use slots::{Slot, Slots};
@@ -25,7 +26,7 @@ use slots::{Slot, Slots};
 pub use slots::StreamLimits;
 
 /// Warnings that the end of a stream lists.
-const MAX_WARNINGS: usize = 1_000;
+const MAX_WARNINGS: usize = 100;
 /// Pages in a row without a new row that a walk puts up with.
 const MAX_BARREN_PAGES: u32 = 20;
 
@@ -75,8 +76,9 @@ impl Walks {
             ahead: None,
             seen: Seen::default(),
             count: 0,
-            warnings: Vec::new(),
-            warnings_omitted: false,
+            skipped: 0,
+            warnings: WarningList::new(MAX_WARNINGS),
+            drifted: false,
             whole: query.cursor.is_none(),
             count_before: 0,
             barren_pages: 0,
@@ -95,12 +97,14 @@ pub struct Walk {
     closing: CancellationToken,
     /// Where the walk stands: the page in hand, and how many of its rows were given out.
     state: WalkState,
-    rows: std::vec::IntoIter<SourcedCustomer>,
+    rows: std::vec::IntoIter<ListedRow>,
     ahead: Option<Ahead>,
     seen: Seen,
     count: u64,
-    warnings: Vec<Warning>,
-    warnings_omitted: bool,
+    /// Rows that could not be read.
+    skipped: u64,
+    warnings: WarningList,
+    drifted: bool,
     /// Whether the walk began at the beginning.
     whole: bool,
     /// Rows given out before the page in hand.
@@ -170,6 +174,14 @@ impl Walk {
         loop {
             let row = self.rows.next()?;
             self.state.offset += 1;
+            let row = match row {
+                Ok(row) => row,
+                Err(warning) => {
+                    self.skipped += 1;
+                    self.warn(warning);
+                    continue;
+                }
+            };
             if !self.seen.is_new(&row.customer) {
                 continue;
             }
@@ -185,11 +197,11 @@ impl Walk {
     /// Turns to a page that was read, and begins to read the one after it.
     fn take(&mut self, state: WalkState, page: ReadPage) {
         let total = page.total.or(state.total);
-        if let Some(drift) = page.drift {
-            self.warn(drift);
+        for warning in page.warnings {
+            // In a stream there is no page for it to point at.
+            self.warn(Warning { pointer: None, ..warning });
         }
-        self.ahead = page.next.map(|position| {
-            let state = WalkState { position, offset: 0, page_size: state.page_size, total };
+        self.ahead = page.next.map(|state| {
             let (reader, wanted) = (self.reader.clone(), state.clone());
             let page = AbortOnDropHandle::new(tokio::spawn(trace::carried(async move { reader.read(&wanted).await })));
             Ahead { state, page }
@@ -197,7 +209,7 @@ impl Walk {
         self.rows = page.rows.into_iter();
         // Of a page that a cursor points into, the rows before it were given out already.
         self.rows.by_ref().take(state.offset as usize).for_each(drop);
-        self.reader.open.audit(self.rows.len(), OK);
+        self.reader.open.audit(self.rows.as_slice().iter().flatten().count(), OK);
         self.state = WalkState { total, ..state };
     }
 
@@ -209,34 +221,23 @@ impl Walk {
     }
 
     fn warn(&mut self, warning: Warning) {
-        if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(warning);
-        } else {
-            self.warnings_omitted = true;
-        }
+        self.drifted |= warning.code == WarningCode::Drift;
+        self.warnings.add(warning);
     }
 
     fn end(&mut self) -> Step {
         self.ended = true;
-        let drifted = self.warnings.iter().any(|warning| warning.code == WarningCode::Drift);
-        if let Some(total) = self.state.total.filter(|total| self.whole && self.count < *total && !drifted) {
+        let found = self.count + self.skipped;
+        if let Some(total) = self.state.total.filter(|total| self.whole && found < *total && !self.drifted) {
             self.warn(Warning {
                 code: WarningCode::Drift,
                 source: self.reader.open.source.clone(),
                 pointer: None,
-                detail: format!("{} of the {total} customers that the source counts were found", self.count),
+                detail: format!("{found} of the {total} customers that the source counts were found"),
             });
         }
-        let mut warnings = std::mem::take(&mut self.warnings);
-        if self.warnings_omitted {
-            warnings.push(Warning {
-                code: WarningCode::Omitted,
-                source: self.reader.open.source.clone(),
-                pointer: None,
-                detail: format!("there were more than {MAX_WARNINGS} warnings"),
-            });
-        }
-        Step::End(StreamEnd { count: self.count, warnings })
+        let warnings = self.warnings.take(&self.reader.open.source);
+        Step::End(StreamEnd { count: self.count, skipped: self.skipped, warnings })
     }
 
     fn broken(&mut self, problem: &Problem) -> Step {
@@ -248,7 +249,7 @@ impl Walk {
 
 fn goes_round() -> Problem {
     let detail = format!("{MAX_BARREN_PAGES} pages in a row brought nothing new");
-    Problem::new(ProblemCode::SourceBadPayload, detail)
+    Problem::new(ProblemCode::SourceBadData, detail)
 }
 
 fn stopping() -> Problem {

@@ -32,7 +32,7 @@ struct Inner {
     state: State,
     /// How often it has closed again: a call that was let pass before says nothing about what came after.
     closings: u64,
-    /// When a call last ended well.
+    /// When a call was last answered.
     answered: Option<Instant>,
 }
 
@@ -161,6 +161,22 @@ impl Pass {
         self.settled = true;
         self.breaker.settle(&self, failed);
     }
+
+    /// Ends the call without an outcome, however long it took: the source did answer. If it was the probe, the next call is one.
+    pub fn release(mut self) {
+        self.settled = true;
+        self.breaker.lock().answered = Some(Instant::now());
+        self.free_probe();
+    }
+
+    fn free_probe(&self) {
+        if self.probe.is_some()
+            && let State::HalfOpen { since } = &mut self.breaker.lock().state
+            && *since == self.probe
+        {
+            *since = None;
+        }
+    }
 }
 
 impl Drop for Pass {
@@ -171,11 +187,8 @@ impl Drop for Pass {
         let answered = self.breaker.lock().answered;
         if self.began.elapsed() >= self.hangs_after && answered.is_none_or(|at| at <= self.began) {
             self.breaker.settle(self, true);
-        } else if self.probe.is_some()
-            && let State::HalfOpen { since } = &mut self.breaker.lock().state
-            && *since == self.probe
-        {
-            *since = None;
+        } else {
+            self.free_probe();
         }
     }
 }

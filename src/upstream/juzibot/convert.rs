@@ -6,9 +6,10 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 
 use crate::model::{
-    AccountType, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag, TagScope, Warning, WarningCode,
+    AccountType, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag, TagScope, WarningCode,
 };
-use crate::upstream::lenient::{distinct, distinct_texts};
+use crate::upstream::lenient::{Code, Lenient, distinct, distinct_texts};
+use crate::upstream::warnings::{Part, Warnings};
 
 use super::wire;
 
@@ -37,104 +38,125 @@ pub const FIELDS: &[&str] = &[
     "records.type_code",
 ];
 
-pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
-    let mut warnings = Vec::new();
-    let mut relations = IndexSet::with_capacity(wire.follow_user.len());
-    for follow in wire.follow_user {
-        let index = relations.len();
-        let warned_before = warnings.len();
-        let relation = relation(source, follow, |pointer, detail| {
-            warnings.push(Warning {
-                code: WarningCode::UnreadableValue,
-                source: source.clone(),
-                pointer: Some(format!("/relations/{index}/{pointer}")),
-                detail,
-            });
-        });
+/// Timestamps below this are epoch seconds: as milliseconds they would be before March 1973.
+const MIN_MILLISECONDS: i64 = 100_000_000_000;
+
+pub fn customer(source: &SourceName, wire: wire::Customer) -> SourcedCustomer {
+    let mut warnings = Warnings::new(source);
+    let external_user_id =
+        warnings.take("externalUserId", wire.external_user_id, Part::Customer, "external_user_id").map(|id| id.0);
+    let name = warnings.take("name", wire.name, Part::Customer, "name");
+    let kind = warnings.take("type", wire.kind, Part::Record, "type_code");
+    let type_code = kind.as_ref().and_then(Code::number);
+    if kind.is_some() && type_code.is_none() {
+        warnings.add(WarningCode::UnreadableValue, Part::Record, "type_code", "type is not a number");
+    }
+    let mut relations = IndexSet::with_capacity(wire.follow_user.items.len());
+    for follow in warnings.take_all("followUser", wire.follow_user, Part::Customer, "relations") {
+        let mark = warnings.mark();
+        let relation = relation(source, follow, Part::Relation(relations.len()), &mut warnings);
         if !relations.insert(relation) {
-            // What was wrong with it has been said of the one that is kept.
-            warnings.truncate(warned_before);
+            // The relation that it repeats has the same warnings.
+            warnings.rewind(&mark);
         }
     }
     let customer = Customer {
-        external_user_id: wire.external_user_id.clone(),
-        union_id: wire.union_id,
-        nickname: wire.name.clone(),
-        name: wire.name,
-        avatar_url: wire.avatar,
+        external_user_id: external_user_id.clone(),
+        union_id: warnings.take("unionId", wire.union_id, Part::Customer, "union_id").map(|id| id.0),
+        nickname: name.clone(),
+        name,
+        avatar_url: warnings.take("avatar", wire.avatar, Part::Customer, "avatar_url"),
         location: None,
-        gender: wire.gender.map(gender),
-        account_type: wire.kind.map(account_type),
+        gender: warnings.take("gender", wire.gender, Part::Customer, "gender").map(|code| gender(&code)),
+        account_type: kind.map(|code| account_type(&code)),
         mobiles: distinct_texts(relations.iter().flat_map(|relation| relation.mobiles.iter().cloned())),
         relations: relations.into_iter().collect(),
         records: vec![Record {
             source: source.clone(),
-            id: wire.external_user_id,
-            type_code: wire.kind,
+            id: external_user_id,
+            type_code,
             created_at: None,
             updated_at: None,
             converted_at: None,
             attributes: BTreeMap::new(),
-            raw,
+            raw: None,
         }],
     };
-    SourcedCustomer { customer, warnings }
+    SourcedCustomer { customer, warnings: warnings.into_list() }
 }
 
-fn relation(source: &SourceName, wire: wire::FollowUser, mut warn: impl FnMut(&str, String)) -> Relation {
-    let added_at = match wire.create_timestamp.unwrap_or(0) {
-        0 => None,
-        millis => Timestamp::from_millisecond(millis).ok().or_else(|| {
-            warn("added_at", "createTimestamp is outside the range of times".to_owned());
-            None
-        }),
-    };
+fn relation(source: &SourceName, wire: wire::FollowUser, part: Part, warnings: &mut Warnings<'_>) -> Relation {
+    let mobiles = warnings.take_all("remarkMobiles", wire.remark_mobiles, part, "mobiles");
+    let tags = warnings.take_all("tags", wire.tags, part, "tags");
     Relation {
         source: source.clone(),
-        staff_id: wire.user_id,
-        staff_name: wire.name,
-        staff_avatar_url: wire.avatar,
-        remark: wire.remark,
-        added_at,
-        channel_state: wire.state,
-        mobiles: distinct_texts(wire.remark_mobiles.into_iter().flatten()),
-        tags: distinct(wire.tags.into_iter().map(tag)),
+        staff_id: warnings.take("userId", wire.user_id, part, "staff_id").map(|id| id.0),
+        staff_name: warnings.take("name", wire.name, part, "staff_name"),
+        staff_avatar_url: warnings.take("avatar", wire.avatar, part, "staff_avatar_url"),
+        remark: warnings.take("remark", wire.remark, part, "remark"),
+        added_at: added_at(wire.create_timestamp, part, warnings),
+        channel_state: warnings.take("state", wire.state, part, "channel_state"),
+        mobiles: distinct_texts(mobiles),
+        tags: distinct(tags.into_iter().map(|wire| tag(wire, part, warnings))),
     }
 }
 
-fn tag(wire: wire::Tag) -> Tag {
-    let scope = match wire.kind.as_ref().map(|kind| kind.0.as_str()) {
+/// `createTimestamp`: milliseconds since the epoch; 0 is no time.
+fn added_at(sent: Lenient<i64>, part: Part, warnings: &mut Warnings<'_>) -> Option<Timestamp> {
+    let timestamp = warnings.take("createTimestamp", sent, part, "added_at")?;
+    let time = match timestamp {
+        0 => return None,
+        1..MIN_MILLISECONDS => {
+            warnings.add(WarningCode::UnexpectedUnit, part, "added_at", "createTimestamp is read as seconds");
+            Timestamp::from_second(timestamp)
+        }
+        _ => Timestamp::from_millisecond(timestamp),
+    };
+    let time = time.ok().filter(|time| *time > Timestamp::UNIX_EPOCH);
+    if time.is_none() {
+        warnings.add(WarningCode::UnreadableValue, part, "added_at", "createTimestamp is outside the range of times");
+    }
+    time
+}
+
+/// Warnings point at the list of tags: equal tags are merged, so an index would not be certain.
+fn tag(wire: wire::Tag, part: Part, warnings: &mut Warnings<'_>) -> Tag {
+    let kind = warnings.take("tags[].type", wire.kind, part, "tags");
+    let scope = match kind.as_ref().map(|kind| kind.0.as_str()) {
         Some("1") => TagScope::Corp,
         Some("2") => TagScope::Personal,
         _ => TagScope::Unknown,
     };
-    Tag { id: wire.tag_id, name: wire.tag_name, group: wire.group_name, scope }
+    Tag {
+        id: warnings.take("tags[].tagId", wire.tag_id, part, "tags").map(|id| id.0),
+        name: warnings.take("tags[].tagName", wire.tag_name, part, "tags"),
+        group: warnings.take("tags[].groupName", wire.group_name, part, "tags"),
+        scope,
+    }
 }
 
-fn gender(code: i64) -> Gender {
-    match code {
-        1 => Gender::Male,
-        2 => Gender::Female,
+fn gender(code: &Code) -> Gender {
+    match code.0.as_str() {
+        "1" => Gender::Male,
+        "2" => Gender::Female,
         _ => Gender::Unknown,
     }
 }
 
-fn account_type(code: i64) -> AccountType {
-    match code {
-        1 => AccountType::Wechat,
-        2 => AccountType::Wecom,
+fn account_type(code: &Code) -> AccountType {
+    match code.0.as_str() {
+        "1" => AccountType::Wechat,
+        "2" => AccountType::Wecom,
         _ => AccountType::Unknown,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
-    use proptest::option;
     use proptest::prelude::*;
 
-    use crate::upstream::filled::{assert_well_made, filled};
-    use crate::upstream::lenient::Code;
+    use crate::upstream::filled::{assert_well_made, filled, lenient, list};
+    use crate::upstream::lenient::{Id, Items};
 
     use super::*;
 
@@ -144,72 +166,87 @@ mod tests {
 
     #[test]
     fn the_table_of_fields_is_what_the_mapper_fills() {
-        let text = |text: &str| Some(text.to_owned());
+        let text = |text: &str| Lenient::Value(text.to_owned());
+        let id = |id: &str| Lenient::Value(Id(id.to_owned()));
+        let code = |code: &str| Lenient::Value(Code(code.to_owned()));
         let wire = wire::Customer {
-            external_user_id: text("wm"),
-            union_id: text("o"),
+            external_user_id: id("wm"),
+            union_id: id("o"),
             name: text("name"),
             avatar: text("https://a.test/1"),
-            gender: Some(1),
-            kind: Some(1),
-            follow_user: vec![wire::FollowUser {
-                user_id: text("rocky"),
+            gender: code("1"),
+            kind: code("1"),
+            follow_user: items(vec![wire::FollowUser {
+                user_id: id("rocky"),
                 name: text("staff"),
                 avatar: text("https://a.test/2"),
                 remark: text("remark"),
-                create_timestamp: Some(1_604_048_292_000),
+                create_timestamp: Lenient::Value(1_604_048_292_000),
                 state: text("state"),
-                tags: vec![wire::Tag {
+                tags: items(vec![wire::Tag {
                     group_name: text("group"),
                     tag_name: text("tag"),
-                    kind: Some(Code("1".to_owned())),
-                    tag_id: text("et"),
-                }],
-                remark_mobiles: vec![text("1")],
-            }],
+                    kind: code("1"),
+                    tag_id: id("et"),
+                }]),
+                remark_mobiles: items(vec!["1".to_owned()]),
+            }]),
         };
-        let told = customer(&source(), wire, None);
+        let told = customer(&source(), wire);
         assert_eq!(filled(&told.customer), FIELDS.iter().map(|field| (*field).to_owned()).collect());
         assert_eq!(told.warnings, []);
     }
 
-    /// Mostly few and short, so that some are the same.
-    fn text() -> impl Strategy<Value = Option<String>> {
-        option::of(prop_oneof![9 => "[ab]?", 1 => any::<String>()])
+    fn items<T>(items: Vec<T>) -> Items<T> {
+        Items { items, unreadable: false }
     }
 
-    fn number() -> impl Strategy<Value = Option<i64>> {
-        option::of(prop_oneof![0_i64..4, any::<i64>(), Just(1_604_048_292_000)])
+    /// Mostly few and short, so that some are the same.
+    fn text() -> impl Strategy<Value = Lenient<String>> {
+        lenient(prop_oneof![9 => "[ab]", 1 => any::<String>()])
+    }
+
+    fn id() -> impl Strategy<Value = Lenient<Id>> {
+        text().prop_map(|text| text.map(Id))
+    }
+
+    fn code() -> impl Strategy<Value = Lenient<Code>> {
+        lenient(prop_oneof!["[0-4]", "M"].prop_map(Code))
+    }
+
+    fn timestamp() -> impl Strategy<Value = Lenient<i64>> {
+        lenient(prop_oneof![-1_i64..4, any::<i64>(), Just(1_604_048_292_000), Just(1_604_048_292)])
     }
 
     prop_compose! {
-        fn tag()(group_name in text(), tag_name in text(), kind in text(), tag_id in text()) -> wire::Tag {
-            wire::Tag { group_name, tag_name, kind: kind.map(Code), tag_id }
+        fn tag()(group_name in text(), tag_name in text(), kind in code(), tag_id in id()) -> wire::Tag {
+            wire::Tag { group_name, tag_name, kind, tag_id }
         }
     }
 
     prop_compose! {
         fn follow_user()(
-            [user_id, name, avatar, remark, state] in proptest::array::uniform5(text()),
-            create_timestamp in number(),
-            tags in vec(tag(), 0..4),
-            remark_mobiles in vec(text(), 0..4),
+            user_id in id(),
+            [name, avatar, remark, state] in proptest::array::uniform4(text()),
+            create_timestamp in timestamp(),
+            tags in list(tag()),
+            remark_mobiles in list("[ab]?"),
         ) -> wire::FollowUser {
             wire::FollowUser { user_id, name, avatar, remark, create_timestamp, state, tags, remark_mobiles }
         }
     }
 
-    /// Of a time alone: two of them are often the same relation.
+    /// With a time and nothing else: two of them are often the same relation.
     fn bare_follow_user() -> impl Strategy<Value = wire::FollowUser> {
-        number().prop_map(|create_timestamp| wire::FollowUser { create_timestamp, ..wire::FollowUser::default() })
+        timestamp().prop_map(|create_timestamp| wire::FollowUser { create_timestamp, ..wire::FollowUser::default() })
     }
 
     prop_compose! {
         fn person()(
-            [external_user_id, union_id, name, avatar] in proptest::array::uniform4(text()),
-            gender in number(),
-            kind in number(),
-            follow_user in vec(prop_oneof![follow_user(), bare_follow_user()], 0..6),
+            [external_user_id, union_id] in proptest::array::uniform2(id()),
+            [name, avatar] in proptest::array::uniform2(text()),
+            [gender, kind] in proptest::array::uniform2(code()),
+            follow_user in list(prop_oneof![follow_user(), bare_follow_user()]),
         ) -> wire::Customer {
             wire::Customer { external_user_id, union_id, name, avatar, gender, kind, follow_user }
         }
@@ -217,9 +254,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_becomes_a_customer(wire in person()) {
-            let (id, type_code) = (wire.external_user_id.clone(), wire.kind);
-            let told = customer(&source(), wire, None);
+        fn any_row_becomes_a_customer(wire in person()) {
+            let id = wire.external_user_id.clone().value().map(|id| id.0);
+            let type_code = wire.kind.clone().value().and_then(|code| code.number());
+            let told = customer(&source(), wire);
             assert_well_made(&told);
             prop_assert_eq!(&told.customer.records[0].id, &id);
             prop_assert_eq!(told.customer.records[0].type_code, type_code);

@@ -1,73 +1,95 @@
 //! What JuziBot answered, from its status and its bytes to the model: pure, so that the fuzzer can do without HTTP.
 
-use serde_json::Value;
-
-use crate::model::SourcedCustomer;
+use crate::model::{Operation, SourcedCustomer};
 use crate::upstream::envelope::Opener;
 use crate::upstream::http::Reply;
-use crate::upstream::{FailedEntry, ListPage, Position, UpstreamError, WriteReply};
+use crate::upstream::identity::{self, Asked};
+use crate::upstream::lenient::Lenient;
+use crate::upstream::rows::{self, Rows};
+use crate::upstream::{Drift, FailedEntry, ListPage, Position, UpstreamError, WriteReply};
 
 use super::{convert, wire};
 
-/// A page of the list: the one of this number, from 1, of so many rows at most.
+/// A page of the list: the one of this number, from 1, of at most `size` rows.
 pub fn list(opener: &Opener, reply: &Reply, current: u64, size: u32, raw: bool) -> Result<ListPage, UpstreamError> {
-    let envelope = opener.open(reply)?.success()?;
-    let unreadable = |fault| opener.unreadable(fault);
-    let rows: Vec<wire::Customer> = envelope.objects().map_err(unreadable)?;
-    let mut as_sent: Vec<Option<Value>> =
-        if raw { envelope.data().map_err(unreadable)?.unwrap_or_default() } else { Vec::new() };
-    as_sent.resize(rows.len(), None);
-    let total = envelope.total().map_err(unreadable)?;
-    let next = next_page(current, u64::from(size), rows.len() as u64, total);
-    let convert = |(row, raw)| convert::customer(&opener.name, row, raw);
-    // An empty page ends a walk whatever the total promises; that it promised more is not kept back.
+    let envelope = opener.open(Operation::ListCustomers, reply)?.success()?;
+    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
+        return Err(opener.bad_data("data is not a list"));
+    };
+    let page = rows::decode(&opener.name, Some(current), rows, raw, |row| convert::customer(&opener.name, row));
+    let page = page.map_err(|_| opener.bad_data("no row of the page can be read"))?;
+    let sent_total = envelope.total();
+    let total = sent_total.clone().value().and_then(|total| u64::try_from(total).ok());
+    let next = next_page(current, u64::from(size), page.rows.len() as u64, total);
+    // An empty page ends the list, whatever the total promises.
     let seen_before = current.saturating_sub(1).saturating_mul(u64::from(size));
-    let ended_early = rows.is_empty() && total.is_some_and(|total| total > seen_before);
-    let rows = rows.into_iter().zip(as_sent).map(convert).collect();
-    Ok(ListPage { rows, next: next.map(Position::Page), total, ended_early })
+    let ended_early = page.rows.is_empty() && total.is_some_and(|total| total > seen_before);
+    Ok(ListPage {
+        rows: page.rows,
+        next: next.map(Position::Page),
+        total,
+        total_unreadable: total.is_none() && sent_total != Lenient::Absent,
+        drift: ended_early.then_some(Drift::EndedBeforeTotal),
+        fingerprint: page.fingerprint,
+    })
 }
 
-/// The page after `current`, if there is one. The total decides, but never against what was seen: a full page that it
-/// does not account for is followed, and an empty one ends the walk whatever it promises.
+/// The page after `current`, if there is one. A full page is always followed by another request: the source may cap or
+/// understate its total. A short one is followed if the total says that there are more rows. An empty one ends the list.
 fn next_page(current: u64, size: u64, rows: u64, total: Option<u64>) -> Option<u64> {
     let seen_before = current.saturating_sub(1).saturating_mul(size);
-    let more = match total {
-        _ if rows == 0 => false,
-        Some(total) if total >= seen_before + rows => total > seen_before + size.max(rows),
-        Some(_) | None => rows >= size,
-    };
-    more.then(|| current + 1)
+    let more = rows >= size || total.is_some_and(|total| total > seen_before.saturating_add(size));
+    (rows > 0 && more).then(|| current.saturating_add(1))
 }
 
 /// One customer; `None` where the source does not know it.
-pub fn detail(opener: &Opener, reply: &Reply, raw: bool) -> Result<Option<SourcedCustomer>, UpstreamError> {
-    let envelope = match opener.open(reply)?.success() {
+pub fn detail(
+    opener: &Opener,
+    reply: &Reply,
+    operation: Operation,
+    asked: &Asked<'_>,
+    raw: bool,
+) -> Result<Option<SourcedCustomer>, UpstreamError> {
+    let envelope = match opener.open(operation, reply)?.success() {
         Err(error) if error.says_not_found() => return Ok(None),
         other => other?,
     };
-    if envelope.raw_data().is_none_or(|data| is_empty_object(data.get())) {
+    if envelope.data().is_none_or(|data| is_empty_object(data.json)) {
         return Ok(None);
     }
-    let unreadable = |fault| opener.unreadable(fault);
-    let customer: wire::Customer = envelope.object().map_err(unreadable)?.unwrap_or_default();
-    let raw = if raw { envelope.data().map_err(unreadable)? } else { None };
-    Ok(Some(convert::customer(&opener.name, customer, raw)))
+    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
+        return Err(opener.bad_data("data is not a customer"));
+    };
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let read = identity::detail(&opener.name, asked, rows, |row| convert::customer(&opener.name, row));
+    let mut read = read.map_err(|why| opener.bad_data(why.as_str()))?;
+    if raw {
+        let raw = read.rows.first_mut().and_then(rows::Row::raw);
+        rows::attach_raw(&opener.name, &mut read.customer, raw);
+    }
+    Ok(Some(read.customer))
 }
 
 fn is_empty_object(json: &str) -> bool {
     json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
-/// What became of a chunk of a batch.
-pub fn written(opener: &Opener, reply: &Reply) -> Result<WriteReply, UpstreamError> {
-    let envelope = opener.open(reply)?;
-    let entries: Vec<wire::FailedItem> = envelope.fail_list().map_err(|fault| opener.unreadable(fault))?;
-    let failed = entries.into_iter().map(|entry| FailedEntry {
-        reply: opener.reply(entry.code.as_ref(), entry.message.as_deref()),
-        staff_id: entry.user_id,
-        union_id: entry.union_id,
+/// What became of a chunk of a batch. An entry of `fail_list` that cannot be read matches nothing that was sent.
+pub fn written(opener: &Opener, reply: &Reply, operation: Operation) -> Result<WriteReply, UpstreamError> {
+    let envelope = opener.open(operation, reply)?;
+    let entries = envelope.failed_entries().map_err(|_| opener.too_large("too many entries in fail_list"))?;
+    let failed = entries.into_iter().map(|mut entry| {
+        let entry: wire::FailedItem = entry.read().unwrap_or_default();
+        FailedEntry {
+            reply: opener.reply(entry.code.value().as_ref(), entry.message.value().as_deref()),
+            staff_id: entry.user_id.value().map(|id| id.0),
+            union_id: entry.union_id.value().map(|id| id.0),
+        }
     });
-    Ok(WriteReply { failed: failed.collect(), refusal: envelope.refusal })
+    let failed = failed.collect();
+    Ok(WriteReply { failed, refusal: envelope.refusal })
 }
 
 #[cfg(test)]
@@ -75,14 +97,18 @@ mod tests {
     use super::next_page;
 
     #[test]
-    fn the_total_ends_a_walk_but_never_against_what_was_seen() {
+    fn full_page_is_followed_whatever_the_total() {
         assert_eq!(next_page(1, 100, 100, Some(250)), Some(2));
-        assert_eq!(next_page(2, 100, 100, Some(200)), None, "exactly all");
-        assert_eq!(next_page(3, 100, 50, Some(250)), None);
-        assert_eq!(next_page(1, 100, 40, Some(250)), Some(2), "a short page that is not the last");
-        assert_eq!(next_page(1, 100, 100, Some(7)), Some(2), "a total that is too small for the page itself");
+        assert_eq!(next_page(2, 100, 100, Some(200)), Some(3), "the total may be capped");
+        assert_eq!(next_page(1, 100, 100, Some(7)), Some(2), "or understated");
         assert_eq!(next_page(1, 100, 100, None), Some(2));
+    }
+
+    #[test]
+    fn short_page_is_followed_if_total_says_so() {
+        assert_eq!(next_page(1, 100, 40, Some(250)), Some(2));
+        assert_eq!(next_page(3, 100, 50, Some(250)), None);
         assert_eq!(next_page(1, 100, 99, None), None);
-        assert_eq!(next_page(9, 100, 0, Some(5000)), None, "an empty page ends the walk");
+        assert_eq!(next_page(9, 100, 0, Some(5000)), None, "an empty page ends the list");
     }
 }

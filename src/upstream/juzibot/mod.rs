@@ -19,11 +19,12 @@ use crate::model::{CustomerId, Operation, OperationOffer, Paging, Remark, Source
 
 use super::envelope::Opener;
 use super::http::{Client, Effect, Reply};
+use super::identity::Asked;
 use super::secret::SourceSecret;
 use super::{
     AddFollowUps, ClientConfig, ClientError, CodeClass, CodeTable, Deadline, FollowUpEntry, GetCustomer, GetRequest,
-    ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig, UpstreamError,
-    WriteReply,
+    KnownCode, ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig,
+    UpstreamError, WriteReply,
 };
 
 pub use config::{Config, Raw};
@@ -35,8 +36,13 @@ const MAX_REMARKS: usize = 50;
 /// "`follow_list` max length is 500" (documentation, `add_follow`).
 const MAX_FOLLOW_UPS: usize = 500;
 
-/// The codes that the documentation names; what is said of a refused token, a limit or an unknown id is not documented.
-pub(super) const CODES: &[(&str, CodeClass)] = &[("-1", CodeClass::Invalid), ("-2", CodeClass::Invalid)];
+/// The codes that the documentation names: a remark (-1) or description (-2) that is too long. Elsewhere -1 is `WeCom`'s "system
+/// busy". The codes for a refused token, a limit or an unknown id are not documented.
+pub(super) const CODES: &[KnownCode] = &[
+    (None, "-1", CodeClass::Retryable),
+    (Some(Operation::SetRemarks), "-1", CodeClass::Invalid),
+    (Some(Operation::SetRemarks), "-2", CodeClass::Invalid),
+];
 
 pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Result<Source, ClientError> {
     let settings = &config.settings;
@@ -50,6 +56,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
             clock_codes: &[],
         },
         token: kind.token.clone(),
+        accept_translated_ids: settings.accept_translated_ids,
         list: settings.url("/api/v1/customer/list"),
         detail: settings.url("/api/v1/customer/detail"),
         set_remark: settings.url("/api/v1/customer/set_remark"),
@@ -75,6 +82,7 @@ fn offers() -> BTreeMap<Operation, OperationOffer> {
         requires: Vec::new(),
         max_batch,
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        codes: BTreeMap::new(),
     };
     BTreeMap::from([
         (Operation::ListCustomers, offer(None, Some(Paging::Page), None, convert::FIELDS)),
@@ -89,6 +97,7 @@ struct Juzibot {
     client: Client,
     opener: Opener,
     token: SourceSecret,
+    accept_translated_ids: bool,
     list: Url,
     detail: Url,
     set_remark: Url,
@@ -110,6 +119,7 @@ impl Juzibot {
 
     async fn post<T: Serialize + Sync>(
         &self,
+        operation: Operation,
         url: &Url,
         body: &T,
         deadline: Deadline,
@@ -124,7 +134,7 @@ impl Juzibot {
                 request
             })
             .await?;
-        decode::written(&self.opener, &reply)
+        decode::written(&self.opener, &reply, operation)
     }
 }
 
@@ -159,12 +169,13 @@ impl GetCustomer for Juzibot {
     }
 
     async fn get(&self, request: &GetRequest, deadline: Deadline) -> Result<Option<SourcedCustomer>, UpstreamError> {
-        let id = match &request.id {
-            CustomerId::ExternalUserId(id) => ("externalUserId", id.as_str()),
-            CustomerId::UnionId(id) => ("unionId", id.as_str()),
+        let (operation, id) = match &request.id {
+            CustomerId::ExternalUserId(id) => (Operation::GetByExternalUserId, ("externalUserId", id.as_str())),
+            CustomerId::UnionId(id) => (Operation::GetByUnionId, ("unionId", id.as_str())),
         };
         let reply = self.get(&self.detail, &[id], deadline).await?;
-        decode::detail(&self.opener, &reply, request.raw)
+        let asked = Asked { id: &request.id, accept_translated: self.accept_translated_ids };
+        decode::detail(&self.opener, &reply, operation, &asked, request.raw)
     }
 }
 
@@ -184,7 +195,7 @@ impl SetRemarks for Juzibot {
                 description: item.description.as_deref(),
             })
             .collect();
-        self.post(&self.set_remark, &wire::SetRemark { remark_list }, deadline).await
+        self.post(Operation::SetRemarks, &self.set_remark, &wire::SetRemark { remark_list }, deadline).await
     }
 }
 
@@ -214,6 +225,6 @@ impl AddFollowUps for Juzibot {
                     .collect(),
             })
             .collect();
-        self.post(&self.add_follow, &wire::AddFollow { follow_list }, deadline).await
+        self.post(Operation::AddFollowUps, &self.add_follow, &wire::AddFollow { follow_list }, deadline).await
     }
 }

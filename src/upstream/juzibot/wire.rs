@@ -1,63 +1,46 @@
 //! JuziBot's JSON as it is (documentation: customer list, detail, `set_remark`, `add_follow`). Fields that the
-//! documentation calls optional may be absent or null; unknown ones are ignored.
+//! documentation calls optional may be absent or null, any may be damaged; unknown ones are ignored.
 
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::lenient::{self, Code};
+use crate::upstream::lenient::{Code, Id, Items, Lenient, from_object};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Customer {
-    #[serde(deserialize_with = "lenient::text")]
-    pub external_user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub union_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub name: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub avatar: Option<String>,
-    #[serde(deserialize_with = "lenient::integer")]
-    pub gender: Option<i64>,
-    #[serde(rename = "type", deserialize_with = "lenient::integer")]
-    pub kind: Option<i64>,
-    #[serde(deserialize_with = "lenient::objects")]
-    pub follow_user: Vec<FollowUser>,
+    pub external_user_id: Lenient<Id>,
+    pub union_id: Lenient<Id>,
+    pub name: Lenient<String>,
+    pub avatar: Lenient<String>,
+    pub gender: Lenient<Code>,
+    #[serde(rename = "type")]
+    pub kind: Lenient<Code>,
+    pub follow_user: Items<FollowUser>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FollowUser {
-    #[serde(deserialize_with = "lenient::text")]
-    pub user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub name: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub avatar: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub remark: Option<String>,
+    pub user_id: Lenient<Id>,
+    pub name: Lenient<String>,
+    pub avatar: Lenient<String>,
+    pub remark: Lenient<String>,
     /// Epoch milliseconds.
-    #[serde(deserialize_with = "lenient::integer")]
-    pub create_timestamp: Option<i64>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub state: Option<String>,
-    #[serde(deserialize_with = "lenient::objects")]
-    pub tags: Vec<Tag>,
-    #[serde(deserialize_with = "lenient::list")]
-    pub remark_mobiles: Vec<Option<String>>,
+    pub create_timestamp: Lenient<i64>,
+    pub state: Lenient<String>,
+    pub tags: Items<Tag>,
+    pub remark_mobiles: Items<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tag {
-    #[serde(deserialize_with = "lenient::text")]
-    pub group_name: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub tag_name: Option<String>,
-    /// A string by the documentation; a number is read too.
-    #[serde(rename = "type", deserialize_with = "lenient::code")]
-    pub kind: Option<Code>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub tag_id: Option<String>,
+    pub group_name: Lenient<String>,
+    pub tag_name: Lenient<String>,
+    /// A string by the documentation.
+    #[serde(rename = "type")]
+    pub kind: Lenient<Code>,
+    pub tag_id: Lenient<Id>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,16 +81,16 @@ pub struct Note<'a> {
 }
 
 /// An entry of `fail_list`: the item echoed, for `set_remark` with a code and a message "from WeCom". The code is a
-/// string by the documentation; a number is read too.
+/// string by the documentation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FailedItem {
-    #[serde(deserialize_with = "lenient::text")]
-    pub user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub union_id: Option<String>,
-    #[serde(rename = "errcode", deserialize_with = "lenient::code")]
-    pub code: Option<Code>,
-    #[serde(rename = "errmsg", deserialize_with = "lenient::text")]
-    pub message: Option<String>,
+    pub user_id: Lenient<Id>,
+    pub union_id: Lenient<Id>,
+    #[serde(rename = "errcode")]
+    pub code: Lenient<Code>,
+    #[serde(rename = "errmsg")]
+    pub message: Lenient<String>,
 }
+
+from_object!(Customer, FollowUser, Tag, FailedItem);

@@ -1,13 +1,20 @@
 //! What Tanma answered, from its status and its bytes to the model: pure, so that the fuzzer can do without HTTP.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::model::SourcedCustomer;
-use crate::upstream::envelope::{Fault, Opener};
+use crate::model::{Operation, SourcedCustomer};
+use crate::upstream::envelope::{Fragment, Opener};
 use crate::upstream::http::Reply;
-use crate::upstream::{ListPage, Position, UpstreamError};
+use crate::upstream::identity::{self, Asked};
+use crate::upstream::lenient::Lenient;
+use crate::upstream::rows::{self, Row, Rows};
+use crate::upstream::{Drift, ListPage, Position, UpstreamError};
 
-use super::{convert, wire};
+use super::convert;
 
 /// The vendor's sample has 32 characters; what is sealed into our own cursor must leave that short enough for a URL. In bytes
 /// as JSON writes the text, for so it is sealed: escapes take up to six for one.
@@ -20,46 +27,77 @@ fn is_too_long(cursor: &str) -> bool {
 
 /// A page of the list: the one of this cursor, or the first.
 pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> Result<ListPage, UpstreamError> {
-    let envelope = opener.open(reply)?.success()?;
-    let unreadable = |fault| opener.unreadable(fault);
-    let page: wire::List =
-        envelope.object().map_err(unreadable)?.ok_or_else(|| unreadable(Fault::at("data", "missing")))?;
-    let next = match page.next_cursor {
-        Some(next) if is_too_long(&next) => {
-            return Err(unreadable(Fault::at("data.nextCursor", "too long")));
-        }
-        Some(next) if Some(next.as_str()) != cursor => Some(Position::Token(next)),
-        // How the last page is marked is not documented: no cursor, or nothing more under the same one.
-        Some(_) if !page.list.is_empty() => {
-            return Err(unreadable(Fault::at("data.nextCursor", "does not advance")));
-        }
-        _ => None,
-    };
-    let mut as_sent: Vec<Option<Value>> = Vec::new();
-    if raw {
-        let mut data: Value = envelope.data().map_err(unreadable)?.unwrap_or_default();
-        if let Value::Array(rows) = data["list"].take() {
-            as_sent.extend(rows.into_iter().map(Some));
-        }
-    }
-    as_sent.resize(page.list.len(), None);
-    let convert = |(row, raw)| convert::list_row(&opener.name, row, raw);
+    let envelope = opener.open(Operation::ListCustomers, reply)?.success()?;
+    let data = envelope.data().ok_or_else(|| opener.bad_data("data is missing"))?;
+    let members: HashMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_str(data.json).map_err(|_| opener.bad_data("data is not an object"))?;
+    let rows = list_in(opener, &data, &members)?;
+    let next = next_cursor(opener, members.get("nextCursor").copied())?;
+    let page = rows::decode(&opener.name, None, rows, raw, |row| convert::list_row(&opener.name, row));
+    let page = page.map_err(|_| opener.bad_data("no row of the page can be read"))?;
+    // How the last page is marked is not documented: no cursor, or nothing more under the same one. More rows under the same one
+    // are this page again.
+    let repeats = next.is_some() && next.as_deref() == cursor;
     Ok(ListPage {
-        rows: page.list.into_iter().zip(as_sent).map(convert).collect(),
-        next,
+        drift: (repeats && !page.rows.is_empty()).then_some(Drift::RepeatedPage),
+        rows: page.rows,
+        next: next.filter(|_| !repeats).map(Position::Token),
         total: None,
-        ended_early: false,
+        total_unreadable: false,
+        fingerprint: page.fingerprint,
     })
 }
 
+/// The rows of `data.list`. Absent it is empty only if nothing but the cursor is there: else the format has changed, which must
+/// not look like an empty list.
+fn list_in<'a>(
+    opener: &Opener,
+    data: &Fragment<'a>,
+    members: &HashMap<Cow<'a, str>, &'a RawValue>,
+) -> Result<Vec<Row<'a>>, UpstreamError> {
+    let Some(list) = members.get("list") else {
+        let others = members.keys().any(|key| key != "nextCursor");
+        return if others { Err(opener.bad_data("data.list is missing")) } else { Ok(Vec::new()) };
+    };
+    match rows::split(&data.part(list.get())).map_err(|_| opener.too_large("too many rows"))? {
+        Rows::List(rows) => Ok(rows),
+        Rows::NoList => Err(opener.bad_data("data.list is not a list")),
+    }
+}
+
+/// A cursor that cannot be read would end the list early, so it is an error.
+fn next_cursor(opener: &Opener, sent: Option<&RawValue>) -> Result<Option<String>, UpstreamError> {
+    let Some(sent) = sent else { return Ok(None) };
+    match serde_json::from_str::<Lenient<String>>(sent.get()) {
+        Ok(Lenient::Absent) => Ok(None),
+        Ok(Lenient::Value(next)) if is_too_long(&next) => Err(opener.bad_data("data.nextCursor is too long")),
+        Ok(Lenient::Value(next)) => Ok(Some(next)),
+        Ok(Lenient::Unreadable) | Err(_) => Err(opener.bad_data("data.nextCursor cannot be read")),
+    }
+}
+
 /// One customer, whose relations are the rows; `None` where the source does not know it.
-pub fn detail(opener: &Opener, reply: &Reply, raw: bool) -> Result<Option<SourcedCustomer>, UpstreamError> {
-    let envelope = match opener.open(reply)?.success() {
+pub fn detail(
+    opener: &Opener,
+    reply: &Reply,
+    asked: &Asked<'_>,
+    raw: bool,
+) -> Result<Option<SourcedCustomer>, UpstreamError> {
+    let envelope = match opener.open(Operation::GetByExternalUserId, reply)?.success() {
         Err(error) if error.says_not_found() => return Ok(None),
         other => other?,
     };
-    let unreadable = |fault| opener.unreadable(fault);
-    let rows: Vec<wire::DetailRow> = envelope.objects().map_err(unreadable)?;
-    let raw = if raw { envelope.data().map_err(unreadable)? } else { None };
-    Ok(convert::detail(&opener.name, rows, raw))
+    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
+        return Err(opener.bad_data("data is not a list"));
+    };
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let read = identity::detail(&opener.name, asked, rows, |row| convert::detail_row(&opener.name, row));
+    let mut read = read.map_err(|why| opener.bad_data(why.as_str()))?;
+    if raw {
+        let raw: Option<Vec<Value>> = read.rows.iter_mut().map(Row::raw).collect();
+        rows::attach_raw(&opener.name, &mut read.customer, raw.map(Value::Array));
+    }
+    Ok(Some(read.customer))
 }

@@ -21,17 +21,21 @@ use crate::model::{Operation, OperationOffer, Paging, SourcedCustomer};
 
 use super::envelope::Opener;
 use super::http::{Client, Effect, Reply};
+use super::identity::Asked;
 use super::{
-    ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, ListCustomers, ListPage,
-    ListRequest, Operations, Position, Source, SourceConfig, UpstreamError,
+    ClientConfig, ClientError, CodeClass, CodeTable, Deadline, GetCustomer, GetRequest, KnownCode, ListCustomers,
+    ListPage, ListRequest, Operations, Position, Source, SourceConfig, UpstreamError,
 };
 
 pub use config::{Config, Raw};
 
 /// The codes seen in a public client: 1002 signature, 1003 time too far from the server's, 40417 parameters. The
 /// vendor's own table is not known.
-pub(super) const CODES: &[(&str, CodeClass)] =
-    &[("1002", CodeClass::Credentials), ("1003", CodeClass::Credentials), ("40417", CodeClass::Invalid)];
+pub(super) const CODES: &[KnownCode] = &[
+    (None, "1002", CodeClass::Credentials),
+    (None, "1003", CodeClass::Credentials),
+    (None, "40417", CodeClass::Invalid),
+];
 
 /// The code by which our timestamp is refused.
 pub(super) const CLOCK_CODES: &[&str] = &["1003"];
@@ -49,6 +53,7 @@ pub fn build(config: &SourceConfig, kind: &Config, client: &ClientConfig) -> Res
         },
         list: settings.url("/api/v3/customer-relation/list-by-qw-user-id"),
         detail: settings.url("/api/v2/customer/qw-details"),
+        accept_translated_ids: settings.accept_translated_ids,
         config: kind.clone(),
     });
     let operations =
@@ -64,6 +69,7 @@ fn offers(config: &Config) -> BTreeMap<Operation, OperationOffer> {
         requires: if requires_staff_id { vec!["staff_id".to_owned()] } else { Vec::new() },
         max_batch: None,
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        codes: BTreeMap::new(),
     };
     BTreeMap::from([
         (Operation::ListCustomers, offer(true, Some(Paging::Cursor), true, convert::LIST_FIELDS)),
@@ -76,6 +82,7 @@ struct Tanma {
     opener: Opener,
     list: Url,
     detail: Url,
+    accept_translated_ids: bool,
     config: Config,
 }
 
@@ -157,6 +164,7 @@ impl GetCustomer for Tanma {
         let staff_id = request.staff_id.as_deref().filter(|_| self.config.detail_requires_staff_id);
         let query = wire::DetailQuery { external_user_id: request.id.as_str(), qw_user_id: staff_id };
         let reply = self.call(&self.detail, &query, deadline).await?;
-        decode::detail(&self.opener, &reply, request.raw)
+        let asked = Asked { id: &request.id, accept_translated: self.accept_translated_ids };
+        decode::detail(&self.opener, &reply, &asked, request.raw)
     }
 }

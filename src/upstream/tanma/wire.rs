@@ -1,9 +1,10 @@
 //! Tanma's JSON as it is (pages `list-by-qw-user-id` and `qw-details`). Which fields are always there is not
-//! documented, so each may be absent or null; unknown ones are ignored.
+//! documented, so each may be absent, null or damaged; unknown ones are ignored.
 
+use serde::de::SeqAccess;
 use serde::{Deserialize, Serialize};
 
-use crate::upstream::lenient::{self, Code};
+use crate::upstream::lenient::{FromVendor, Id, Items, Lenient, Scalar, from_object};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,53 +19,30 @@ pub struct ListQuery<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct List {
-    #[serde(deserialize_with = "lenient::objects")]
-    pub list: Vec<Customer>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub next_cursor: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 pub struct Customer {
-    #[serde(deserialize_with = "lenient::code")]
-    pub customer_id: Option<Code>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub qw_user_id: Option<String>,
-    #[serde(rename = "type", deserialize_with = "lenient::integer")]
-    pub kind: Option<i64>,
-    #[serde(deserialize_with = "lenient::objects")]
-    pub fields: Vec<Field>,
-    #[serde(deserialize_with = "lenient::list")]
-    pub tag_ids: Vec<Option<String>>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub create_time: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub last_update_time: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub convert_customer_time: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub wechat_nickname: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub wechat_avatar: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub wechat_location: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub qw_remark: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub external_user_id: Option<String>,
+    pub customer_id: Lenient<Id>,
+    pub qw_user_id: Lenient<Id>,
+    #[serde(rename = "type")]
+    pub kind: Lenient<i64>,
+    pub fields: Items<Field>,
+    pub tag_ids: Items<String>,
+    pub create_time: Lenient<String>,
+    pub last_update_time: Lenient<String>,
+    pub convert_customer_time: Lenient<String>,
+    pub wechat_nickname: Lenient<String>,
+    pub wechat_avatar: Lenient<String>,
+    pub wechat_location: Lenient<String>,
+    pub qw_remark: Lenient<String>,
+    pub external_user_id: Lenient<Id>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Field {
-    #[serde(deserialize_with = "lenient::text")]
-    pub field: Option<String>,
-    #[serde(rename = "type", deserialize_with = "lenient::integer")]
-    pub kind: Option<i64>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub value_as_text: Option<String>,
+    pub field: Lenient<String>,
+    #[serde(rename = "type")]
+    pub kind: Lenient<i64>,
+    pub value_as_text: Lenient<FieldValue>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,18 +57,34 @@ pub struct DetailQuery<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DetailRow {
-    #[serde(deserialize_with = "lenient::text")]
-    pub qw_user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub external_user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub union_id: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub qw_customer_time: Option<String>,
-    #[serde(deserialize_with = "lenient::list")]
-    pub mobiles: Vec<Option<String>>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub wechat_nickname: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    pub wechat_avatar: Option<String>,
+    pub qw_user_id: Lenient<Id>,
+    pub external_user_id: Lenient<Id>,
+    pub union_id: Lenient<Id>,
+    pub qw_customer_time: Lenient<String>,
+    pub mobiles: Items<String>,
+    pub wechat_nickname: Lenient<String>,
+    pub wechat_avatar: Lenient<String>,
+}
+
+from_object!(Customer, Field, DetailRow);
+
+/// What a field holds: by the documentation a text, which may be a JSON array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    Text(String),
+    /// An array that was sent as one.
+    List(Vec<String>),
+}
+
+impl FromVendor for FieldValue {
+    fn from_scalar(scalar: Scalar<'_>) -> Lenient<Self> {
+        String::from_scalar(scalar).map(Self::Text)
+    }
+
+    fn from_seq<'de, A: SeqAccess<'de>>(seq: A) -> Result<Lenient<Self>, A::Error> {
+        Ok(match Items::from_seq(seq)? {
+            Lenient::Value(list) if !list.unreadable => Lenient::Value(Self::List(list.items)),
+            _ => Lenient::Unreadable,
+        })
+    }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexSet;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{self, Offset};
 
 use crate::model::{
     Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag,
-    TagScope, Warning, WarningCode,
+    TagScope, WarningCode,
 };
-use crate::upstream::lenient::{Code, List, distinct, distinct_texts};
+use crate::upstream::lenient::{Code, FromVendor, Id, Items, Lenient, Scalar, distinct_texts};
+use crate::upstream::warnings::{Part, Warnings};
 
 use super::wire;
 
@@ -53,52 +53,20 @@ pub const DETAIL_FIELDS: &[&str] = &[
 /// Tanma's times have no zone; the cursor of the vendor's own sample shows that they are of UTC+08:00.
 const SHANGHAI: Offset = tz::offset(8);
 
-/// Collects what could not be read.
-struct Warnings<'a> {
-    source: &'a SourceName,
-    list: IndexSet<Warning>,
-}
-
-impl Warnings<'_> {
-    fn add(&mut self, code: WarningCode, pointer: &str, detail: impl Into<String>) {
-        let warning =
-            Warning { code, source: self.source.clone(), pointer: Some(pointer.to_owned()), detail: detail.into() };
-        self.list.insert(warning);
-    }
-}
-
 /// One row of the list.
-pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_json::Value>) -> SourcedCustomer {
-    let mut warnings = Warnings { source, list: IndexSet::new() };
-    let fields = first_of_each_key(wire.fields, &mut warnings);
-    let value_of = |key: &str| fields.get(key).and_then(|field| field.value_as_text.as_deref());
-
-    let mobiles = match value_of("mobile").map(texts_in) {
-        None => Vec::new(),
-        Some(Texts::Array(numbers)) => distinct_texts(numbers),
-        Some(Texts::Plain(number)) => vec![number],
-        Some(Texts::Unreadable) => {
-            let pointer = format!("/records/0/attributes/{}/value", escape("mobile"));
-            warnings.add(
-                WarningCode::UnreadableValue,
-                &pointer,
-                "starts like an array and is none; no mobile is taken from it",
-            );
-            Vec::new()
-        }
-    };
-    let gender = value_of("gender").map(|code| match code {
-        "1" => Gender::Male,
-        "2" => Gender::Female,
-        _ => Gender::Unknown,
-    });
-    let tags = distinct_texts(wire.tag_ids.into_iter().flatten());
+pub fn list_row(source: &SourceName, wire: wire::Customer) -> SourcedCustomer {
+    let mut warnings = Warnings::new(source);
+    let sent = warnings.take_all("fields", wire.fields, Part::Record, "attributes");
+    let fields = first_of_each_key(sent, &mut warnings);
+    let mobiles = mobiles(fields.get("mobile"), &mut warnings);
+    let tags = distinct_texts(warnings.take_all("tagIds", wire.tag_ids, Part::Relation(0), "tags"));
+    let nickname = warnings.take("wechatNickname", wire.wechat_nickname, Part::Customer, "nickname");
     let relation = Relation {
         source: source.clone(),
-        staff_id: wire.qw_user_id,
+        staff_id: warnings.take("qwUserId", wire.qw_user_id, Part::Relation(0), "staff_id").map(|id| id.0),
         staff_name: None,
         staff_avatar_url: None,
-        remark: wire.qw_remark,
+        remark: warnings.take("qwRemark", wire.qw_remark, Part::Relation(0), "remark"),
         added_at: None,
         channel_state: None,
         mobiles: mobiles.clone(),
@@ -106,79 +74,109 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
     };
     let record = Record {
         source: source.clone(),
-        id: wire.customer_id.map(|id| id.0),
-        type_code: wire.kind,
-        created_at: time(wire.create_time.as_deref(), "/records/0/created_at", &mut warnings),
-        updated_at: time(wire.last_update_time.as_deref(), "/records/0/updated_at", &mut warnings),
-        converted_at: time(wire.convert_customer_time.as_deref(), "/records/0/converted_at", &mut warnings),
-        attributes: fields.iter().map(|(key, field)| (key.clone(), attribute(field))).collect(),
-        raw,
+        id: warnings.take("customerId", wire.customer_id, Part::Record, "id").map(|id| id.0),
+        type_code: warnings.take("type", wire.kind, Part::Record, "type_code"),
+        created_at: time("createTime", wire.create_time, Part::Record, "created_at", &mut warnings),
+        updated_at: time("lastUpdateTime", wire.last_update_time, Part::Record, "updated_at", &mut warnings),
+        converted_at: time(
+            "convertCustomerTime",
+            wire.convert_customer_time,
+            Part::Record,
+            "converted_at",
+            &mut warnings,
+        ),
+        attributes: fields.iter().map(|(key, field)| (key.clone(), attribute(key, field, &mut warnings))).collect(),
+        raw: None,
     };
     let customer = Customer {
-        external_user_id: wire.external_user_id,
+        external_user_id: warnings
+            .take("externalUserId", wire.external_user_id, Part::Customer, "external_user_id")
+            .map(|id| id.0),
         union_id: None,
-        name: value_of("name").map(str::to_owned).or_else(|| wire.wechat_nickname.clone()),
-        nickname: wire.wechat_nickname,
-        avatar_url: wire.wechat_avatar,
-        location: wire.wechat_location,
-        gender,
+        name: text_of(&fields, "name").map(str::to_owned).or_else(|| nickname.clone()),
+        nickname,
+        avatar_url: warnings.take("wechatAvatar", wire.wechat_avatar, Part::Customer, "avatar_url"),
+        location: warnings.take("wechatLocation", wire.wechat_location, Part::Customer, "location"),
+        gender: text_of(&fields, "gender").map(gender),
         account_type: None,
         mobiles,
         relations: vec![relation],
         records: vec![record],
     };
-    SourcedCustomer { customer, warnings: warnings.list.into_iter().collect() }
+    SourcedCustomer { customer, warnings: warnings.into_list() }
 }
 
-/// The rows of a detail, one a relation; `None` where there is none.
-pub fn detail(
-    source: &SourceName,
-    rows: Vec<wire::DetailRow>,
-    raw: Option<serde_json::Value>,
-) -> Option<SourcedCustomer> {
-    if rows.is_empty() {
-        return None;
-    }
-    let mut warnings = Warnings { source, list: IndexSet::new() };
-    let mut customer = Customer::default();
-    let mut relations = IndexSet::new();
-    for row in rows {
-        let pointer = format!("/relations/{}/added_at", relations.len());
-        let warned_before = warnings.list.len();
-        let relation = Relation {
-            source: source.clone(),
-            staff_id: row.qw_user_id,
-            staff_name: None,
-            staff_avatar_url: None,
-            remark: None,
-            added_at: time(row.qw_customer_time.as_deref(), &pointer, &mut warnings),
-            channel_state: None,
-            mobiles: distinct_texts(row.mobiles.into_iter().flatten()),
-            tags: Vec::new(),
-        };
-        customer.external_user_id = customer.external_user_id.or(row.external_user_id);
-        customer.union_id = customer.union_id.or(row.union_id);
-        customer.nickname = customer.nickname.or(row.wechat_nickname);
-        customer.avatar_url = customer.avatar_url.or(row.wechat_avatar);
-        if !relations.insert(relation) {
-            // What was wrong with it has been said of the one that is kept.
-            warnings.list.truncate(warned_before);
-        }
-    }
-    customer.relations = relations.into_iter().collect();
-    customer.name.clone_from(&customer.nickname);
-    customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
-    customer.records = vec![Record {
+/// One row of a detail: a customer with one relation. A detail joins them.
+pub fn detail_row(source: &SourceName, row: wire::DetailRow) -> SourcedCustomer {
+    let mut warnings = Warnings::new(source);
+    let nickname = warnings.take("wechatNickname", row.wechat_nickname, Part::Customer, "nickname");
+    let relation = Relation {
         source: source.clone(),
-        id: None,
-        type_code: None,
-        created_at: None,
-        updated_at: None,
-        converted_at: None,
-        attributes: BTreeMap::new(),
-        raw,
-    }];
-    Some(SourcedCustomer { customer, warnings: warnings.list.into_iter().collect() })
+        staff_id: warnings.take("qwUserId", row.qw_user_id, Part::Relation(0), "staff_id").map(|id| id.0),
+        staff_name: None,
+        staff_avatar_url: None,
+        remark: None,
+        added_at: time("qwCustomerTime", row.qw_customer_time, Part::Relation(0), "added_at", &mut warnings),
+        channel_state: None,
+        mobiles: distinct_texts(warnings.take_all("mobiles", row.mobiles, Part::Relation(0), "mobiles")),
+        tags: Vec::new(),
+    };
+    let customer = Customer {
+        external_user_id: warnings
+            .take("externalUserId", row.external_user_id, Part::Customer, "external_user_id")
+            .map(|id| id.0),
+        union_id: warnings.take("unionId", row.union_id, Part::Customer, "union_id").map(|id| id.0),
+        name: nickname.clone(),
+        nickname,
+        avatar_url: warnings.take("wechatAvatar", row.wechat_avatar, Part::Customer, "avatar_url"),
+        mobiles: relation.mobiles.clone(),
+        relations: vec![relation],
+        records: vec![Record {
+            source: source.clone(),
+            id: None,
+            type_code: None,
+            created_at: None,
+            updated_at: None,
+            converted_at: None,
+            attributes: BTreeMap::new(),
+            raw: None,
+        }],
+        ..Customer::default()
+    };
+    SourcedCustomer { customer, warnings: warnings.into_list() }
+}
+
+fn gender(code: &str) -> Gender {
+    match Code::from_scalar(Scalar::Text(code)).value().as_ref().map(|code| code.0.as_str()) {
+        Some("1") => Gender::Male,
+        Some("2") => Gender::Female,
+        _ => Gender::Unknown,
+    }
+}
+
+/// The numbers of the field `mobile`.
+fn mobiles(field: Option<&wire::Field>, warnings: &mut Warnings<'_>) -> Vec<String> {
+    match field.map(|field| &field.value_as_text) {
+        Some(Lenient::Value(wire::FieldValue::List(numbers))) => distinct_texts(numbers.iter().cloned()),
+        Some(Lenient::Value(wire::FieldValue::Text(text))) => match texts_in(text) {
+            Texts::Array(numbers) => distinct_texts(numbers),
+            Texts::Plain(number) => vec![number],
+            Texts::Unreadable => {
+                let detail = "starts like an array and is none; no mobile is taken from it";
+                warnings.add(WarningCode::UnreadableValue, Part::Record, "attributes/mobile/value", detail);
+                Vec::new()
+            }
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// The text of a field that holds one.
+fn text_of<'a>(fields: &'a BTreeMap<String, wire::Field>, key: &str) -> Option<&'a str> {
+    match &fields.get(key)?.value_as_text {
+        Lenient::Value(wire::FieldValue::Text(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// The fields by their keys; of a key sent twice the first counts. A field without a key cannot be told apart and is
@@ -186,14 +184,15 @@ pub fn detail(
 fn first_of_each_key(fields: Vec<wire::Field>, warnings: &mut Warnings<'_>) -> BTreeMap<String, wire::Field> {
     let mut kept = BTreeMap::new();
     for field in fields {
-        match &field.field {
-            None => warnings.add(WarningCode::UnreadableValue, "/records/0/attributes", "a field without a key"),
-            Some(key) if kept.contains_key(key) => {
-                let pointer = format!("/records/0/attributes/{}", escape(key));
-                warnings.add(WarningCode::DuplicateKey, &pointer, "sent more than once; the first one counts");
+        match field.field.clone().value() {
+            None => warnings.add(WarningCode::UnreadableValue, Part::Record, "attributes", "a field without a key"),
+            Some(key) if kept.contains_key(&key) => {
+                let place = format!("attributes/{}", escape(&key));
+                let detail = "sent more than once; the first one counts";
+                warnings.add(WarningCode::DuplicateKey, Part::Record, &place, detail);
             }
             Some(key) => {
-                kept.insert(key.clone(), field);
+                kept.insert(key, field);
             }
         }
     }
@@ -201,8 +200,19 @@ fn first_of_each_key(fields: Vec<wire::Field>, warnings: &mut Warnings<'_>) -> B
 }
 
 /// A field of the list (type codes: Tanma's page on the customer's fields).
-fn attribute(field: &wire::Field) -> Attribute {
-    let kind = match field.kind {
+fn attribute(key: &str, field: &wire::Field, warnings: &mut Warnings<'_>) -> Attribute {
+    let place = |member: &str| format!("attributes/{}/{member}", escape(key));
+    // Read of a reference: on the usual path nothing is formatted.
+    for (sent, unreadable, member) in [
+        ("type", matches!(field.kind, Lenient::Unreadable), "type_code"),
+        ("valueAsText", matches!(field.value_as_text, Lenient::Unreadable), "value"),
+    ] {
+        if unreadable {
+            warnings.take::<()>(sent, Lenient::Unreadable, Part::Record, &place(member));
+        }
+    }
+    let type_code = field.kind.clone().value();
+    let kind = match type_code {
         Some(1) => AttributeType::Text,
         Some(2) => AttributeType::SingleChoice,
         Some(3) => AttributeType::Date,
@@ -213,14 +223,17 @@ fn attribute(field: &wire::Field) -> Attribute {
         Some(8) => AttributeType::Phone,
         _ => AttributeType::Unknown,
     };
-    let value = field.value_as_text.as_deref().map(|text| match kind {
-        AttributeType::MultiChoice | AttributeType::Phone => AttributeValue::List(match texts_in(text) {
-            Texts::Array(texts) => distinct_texts(texts),
-            Texts::Plain(_) | Texts::Unreadable => vec![text.to_owned()],
-        }),
-        _ => AttributeValue::Text(text.to_owned()),
+    let value = field.value_as_text.clone().value().map(|value| match (value, kind) {
+        (wire::FieldValue::List(texts), _) => AttributeValue::List(distinct_texts(texts)),
+        (wire::FieldValue::Text(text), AttributeType::MultiChoice | AttributeType::Phone) => {
+            AttributeValue::List(match texts_in(&text) {
+                Texts::Array(texts) => distinct_texts(texts),
+                Texts::Plain(_) | Texts::Unreadable => vec![text],
+            })
+        }
+        (wire::FieldValue::Text(text), _) => AttributeValue::Text(text),
     });
-    Attribute { kind, type_code: field.kind, value }
+    Attribute { kind, type_code, value }
 }
 
 /// What a text that may hold several holds.
@@ -236,18 +249,19 @@ fn texts_in(text: &str) -> Texts {
     if !text.starts_with('[') {
         return if text.is_empty() { Texts::Array(Vec::new()) } else { Texts::Plain(text.to_owned()) };
     }
-    match serde_json::from_str::<List<Code>>(text) {
-        Ok(List(texts)) => Texts::Array(texts.into_iter().map(|text| text.0).collect()),
-        Err(_) => Texts::Unreadable,
+    match serde_json::from_str::<Items<Id>>(text) {
+        Ok(Items { items, unreadable: false }) => Texts::Array(items.into_iter().map(|text| text.0).collect()),
+        _ => Texts::Unreadable,
     }
 }
 
-/// "YYYY-MM-DD HH:MM:SS" at UTC+08:00.
-fn time(text: Option<&str>, pointer: &str, warnings: &mut Warnings<'_>) -> Option<Timestamp> {
-    let text = text.filter(|text| *text != "0" && !text.starts_with("0000-00-00"))?;
+/// "YYYY-MM-DD HH:MM:SS" at UTC+08:00; `0` and a date of zeros are no time.
+fn time(sent: &str, value: Lenient<String>, part: Part, field: &str, warnings: &mut Warnings<'_>) -> Option<Timestamp> {
+    let text = warnings.take(sent, value, part, field)?;
+    let text = Some(text.trim()).filter(|text| *text != "0" && !text.starts_with("0000-00-00"))?;
     let parsed = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).and_then(|local| SHANGHAI.to_timestamp(local));
     if parsed.is_err() {
-        warnings.add(WarningCode::UnreadableValue, pointer, "expected YYYY-MM-DD HH:MM:SS");
+        warnings.add(WarningCode::UnreadableValue, part, field, format!("{sent} is not YYYY-MM-DD HH:MM:SS"));
     }
     parsed.ok()
 }

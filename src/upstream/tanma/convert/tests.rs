@@ -1,12 +1,10 @@
 use std::collections::BTreeSet;
 
-use proptest::array::{uniform3, uniform5, uniform7};
-use proptest::collection::vec;
-use proptest::option;
+use proptest::array::{uniform2, uniform3, uniform4};
 use proptest::prelude::*;
 
-use crate::upstream::filled::{assert_well_made, filled};
-use crate::upstream::lenient::Code;
+use crate::upstream::filled::{assert_well_made, filled, lenient, list};
+use crate::upstream::identity::join;
 
 use super::*;
 
@@ -14,82 +12,106 @@ fn source() -> SourceName {
     "tanma".parse().unwrap()
 }
 
+fn sent(value: &str) -> Lenient<String> {
+    Lenient::Value(value.to_owned())
+}
+
+fn id(id: &str) -> Lenient<Id> {
+    Lenient::Value(Id(id.to_owned()))
+}
+
+fn items<T>(items: Vec<T>) -> Items<T> {
+    Items { items, unreadable: false }
+}
+
 fn field(key: &str, kind: i64, value: &str) -> wire::Field {
-    wire::Field { field: Some(key.into()), kind: Some(kind), value_as_text: Some(value.into()) }
+    let value_as_text = sent(value).map(wire::FieldValue::Text);
+    wire::Field { field: sent(key), kind: Lenient::Value(kind), value_as_text }
 }
 
 #[test]
-fn the_table_of_the_lists_fields_is_what_the_mapper_fills() {
+fn list_fields_are_what_the_mapper_fills() {
     let wire = wire::Customer {
-        customer_id: Some(Code("1".to_owned())),
-        qw_user_id: Some("dowen".into()),
-        kind: Some(1),
-        fields: vec![field("name", 1, "name"), field("gender", 2, "1"), field("mobile", 8, "[\"1\"]")],
-        tag_ids: vec![Some("et".into())],
-        create_time: Some("2021-03-06 16:22:17".into()),
-        last_update_time: Some("2021-03-31 14:59:21".into()),
-        convert_customer_time: Some("2021-03-31 14:59:21".into()),
-        wechat_nickname: Some("nick".into()),
-        wechat_avatar: Some("https://a.test/1".into()),
-        wechat_location: Some("Hangzhou".into()),
-        qw_remark: Some("remark".into()),
-        external_user_id: Some("wm".into()),
+        customer_id: id("1"),
+        qw_user_id: id("dowen"),
+        kind: Lenient::Value(1),
+        fields: items(vec![field("name", 1, "name"), field("gender", 2, "1"), field("mobile", 8, "[\"1\"]")]),
+        tag_ids: items(vec!["et".into()]),
+        create_time: sent("2021-03-06 16:22:17"),
+        last_update_time: sent("2021-03-31 14:59:21"),
+        convert_customer_time: sent("2021-03-31 14:59:21"),
+        wechat_nickname: sent("nick"),
+        wechat_avatar: sent("https://a.test/1"),
+        wechat_location: sent("Hangzhou"),
+        qw_remark: sent("remark"),
+        external_user_id: id("wm"),
     };
-    let told = list_row(&source(), wire, None);
+    let told = list_row(&source(), wire);
     assert_eq!(filled(&told.customer), LIST_FIELDS.iter().map(|field| (*field).to_owned()).collect());
     assert_eq!(told.warnings, []);
 }
 
 #[test]
-fn the_table_of_the_details_fields_is_what_the_mapper_fills() {
+fn detail_fields_are_what_the_mapper_fills() {
     let row = wire::DetailRow {
-        qw_user_id: Some("dowen".into()),
-        external_user_id: Some("wm".into()),
-        union_id: Some("o".into()),
-        qw_customer_time: Some("2020-11-08 16:38:07".into()),
-        mobiles: vec![Some("1".into())],
-        wechat_nickname: Some("nick".into()),
-        wechat_avatar: Some("https://a.test/1".into()),
+        qw_user_id: id("dowen"),
+        external_user_id: id("wm"),
+        union_id: id("o"),
+        qw_customer_time: sent("2020-11-08 16:38:07"),
+        mobiles: items(vec!["1".into()]),
+        wechat_nickname: sent("nick"),
+        wechat_avatar: sent("https://a.test/1"),
     };
-    let told = detail(&source(), vec![row], None).unwrap();
+    let told = detail_row(&source(), row);
     assert_eq!(filled(&told.customer), DETAIL_FIELDS.iter().map(|field| (*field).to_owned()).collect());
     assert_eq!(told.warnings, []);
 }
 
 /// Mostly few and short, so that some are the same.
-fn text() -> impl Strategy<Value = Option<String>> {
-    option::of(prop_oneof![9 => "[ab]?", 1 => any::<String>()])
+fn text() -> impl Strategy<Value = Lenient<String>> {
+    lenient(prop_oneof![9 => "[ab]", 1 => any::<String>()])
 }
 
-fn time_text() -> impl Strategy<Value = Option<String>> {
+fn any_id() -> impl Strategy<Value = Lenient<Id>> {
+    text().prop_map(|text| text.map(Id))
+}
+
+fn time_text() -> impl Strategy<Value = Lenient<String>> {
     let of_the_form = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}";
-    option::of(prop_oneof![
+    lenient(prop_oneof![
         of_the_form,
         "(0000|2021|9999)-(00|02|12)-(00|29|31) (00|23|24):(00|59|60):(00|59|60)",
         any::<String>()
     ])
 }
 
+fn value() -> impl Strategy<Value = Lenient<wire::FieldValue>> {
+    let text = prop_oneof!["\\[(\"[12]?\",?|[0-9],?|null)*\\]?", "[0-3]", any::<String>()];
+    let texts = proptest::collection::vec("[12]?", 0..4);
+    lenient(prop_oneof![3 => text.prop_map(wire::FieldValue::Text), 1 => texts.prop_map(wire::FieldValue::List)])
+}
+
 prop_compose! {
     fn any_field()(
-        key in option::of(prop_oneof!["(name|gender|mobile)", "[a/~]{0,2}", any::<String>()]),
-        kind in option::of(prop_oneof![0_i64..10, any::<i64>()]),
-        value in option::of(prop_oneof!["\\[(\"[12]?\",?|[0-9],?|null)*\\]?", "[0-3]", any::<String>()]),
+        field in lenient(prop_oneof!["(name|gender|mobile)", "[a/~]{0,2}", any::<String>()]),
+        kind in lenient(prop_oneof![0_i64..10, any::<i64>()]),
+        value_as_text in value(),
     ) -> wire::Field {
-        wire::Field { field: key, kind, value_as_text: value }
+        wire::Field { field, kind, value_as_text }
     }
 }
 
 prop_compose! {
     fn any_row()(
-        [id, qw_user_id, nickname, avatar, location, remark, external_user_id] in uniform7(text()),
+        [customer_id, qw_user_id, external_user_id] in uniform3(any_id()),
+        [nickname, avatar, location, remark] in uniform4(text()),
         [created, updated, converted] in uniform3(time_text()),
-        kind in option::of(any::<i64>()),
-        fields in vec(any_field(), 0..8),
-        tag_ids in vec(text(), 0..5),
+        kind in lenient(any::<i64>()),
+        fields in list(any_field()),
+        tag_ids in list("[ab]?"),
     ) -> wire::Customer {
         wire::Customer {
-            customer_id: id.map(Code),
+            customer_id,
             qw_user_id,
             kind,
             fields,
@@ -108,9 +130,10 @@ prop_compose! {
 
 prop_compose! {
     fn any_detail_row()(
-        [qw_user_id, external_user_id, union_id, wechat_nickname, wechat_avatar] in uniform5(text()),
+        [qw_user_id, external_user_id, union_id] in uniform3(any_id()),
+        [wechat_nickname, wechat_avatar] in uniform2(text()),
         qw_customer_time in time_text(),
-        mobiles in vec(text(), 0..4),
+        mobiles in list("[ab]?"),
     ) -> wire::DetailRow {
         wire::DetailRow {
             qw_user_id, external_user_id, union_id, qw_customer_time, mobiles, wechat_nickname, wechat_avatar,
@@ -120,17 +143,17 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn whatever_is_sent_as_a_row_becomes_a_customer(wire in any_row()) {
-        let keys: BTreeSet<_> = wire.fields.iter().filter_map(|field| field.field.clone()).collect();
-        let told = list_row(&source(), wire, None);
+    fn any_row_becomes_a_customer(wire in any_row()) {
+        let keys: BTreeSet<_> = wire.fields.items.iter().filter_map(|field| field.field.clone().value()).collect();
+        let told = list_row(&source(), wire);
         assert_well_made(&told);
         prop_assert_eq!(told.customer.records[0].attributes.keys().cloned().collect::<BTreeSet<_>>(), keys);
     }
 
     #[test]
-    fn whatever_is_sent_as_a_detail_becomes_a_customer(rows in vec(any_detail_row(), 1..6)) {
-        let staff: Vec<_> = rows.iter().map(|row| row.qw_user_id.clone()).collect();
-        let told = detail(&source(), rows, None).unwrap();
+    fn any_rows_of_a_detail_become_a_customer(rows in proptest::collection::vec(any_detail_row(), 1..6)) {
+        let staff: Vec<_> = rows.iter().map(|row| row.qw_user_id.clone().value().map(|id| id.0)).collect();
+        let told = join(rows.into_iter().map(|row| detail_row(&source(), row))).unwrap();
         assert_well_made(&told);
         prop_assert!(told.customer.relations.iter().all(|relation| staff.contains(&relation.staff_id)));
         prop_assert_eq!(told.customer.records.len(), 1);

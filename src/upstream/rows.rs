@@ -1,0 +1,220 @@
+//! The rows of a vendor's answer: split apart, decoded one by one, so that one damaged row costs itself alone.
+
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::model::{SourceName, SourcedCustomer, Warning, WarningCode};
+
+use super::envelope::Fragment;
+use super::lenient::{FromVendor, Lenient, MAX_ELEMENTS};
+use super::{ListedRow, repair};
+
+/// A page of this many rows or more of which none can be read is refused: its format has changed.
+pub const MIN_UNREADABLE_PAGE: usize = 20;
+
+/// One element of a vendor's list, as JSON.
+#[derive(Debug)]
+pub struct Row<'a> {
+    json: Cow<'a, str>,
+    /// Whether characters of it were repaired.
+    repaired: bool,
+}
+
+/// A list with more than [`MAX_ELEMENTS`] elements.
+#[derive(Debug)]
+pub struct TooMany;
+
+/// What a fragment that should be a list is.
+#[derive(Debug)]
+pub enum Rows<'a> {
+    List(Vec<Row<'a>>),
+    /// A text that is no JSON, a number or a boolean.
+    NoList,
+}
+
+/// Splits a list. `null` and `""` are empty, an object is a list of one, and a text is read as the JSON inside.
+pub fn split<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
+    let row = |json| Row { repaired: list.is_repaired(json), json: Cow::Borrowed(json) };
+    match list.json.as_bytes().first() {
+        Some(b'[') => Ok(Rows::List(elements(list.json)?.into_iter().map(|element| row(element.get())).collect())),
+        Some(b'{') => Ok(Rows::List(vec![row(list.json)])),
+        Some(b'n') => Ok(Rows::List(Vec::new())),
+        Some(b'"') => split_text(list),
+        _ => Ok(Rows::NoList),
+    }
+}
+
+fn split_text<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
+    let text = string(list.json).unwrap_or_default();
+    let text = text.trim();
+    let own = |json: &str| Row { repaired: list.is_repaired(list.json), json: Cow::Owned(json.to_owned()) };
+    if text.is_empty() {
+        return Ok(Rows::List(Vec::new()));
+    }
+    // Not a list if it is not JSON.
+    match serde_json::from_str::<&RawValue>(text).map(RawValue::get) {
+        Ok(json) if json.starts_with('{') => Ok(Rows::List(vec![own(json)])),
+        Ok(json) if json.starts_with('[') => {
+            Ok(Rows::List(elements(json)?.into_iter().map(|element| own(element.get())).collect()))
+        }
+        _ => Ok(Rows::NoList),
+    }
+}
+
+fn elements(list: &str) -> Result<Vec<&RawValue>, TooMany> {
+    // It was parsed before, as a part of what it stands in.
+    let elements: Vec<&RawValue> = serde_json::from_str(list).unwrap_or_default();
+    if elements.len() > MAX_ELEMENTS { Err(TooMany) } else { Ok(elements) }
+}
+
+/// The text of a JSON string, its characters repaired if need be; `None` if it is no string.
+pub fn string(json: &str) -> Option<String> {
+    serde_json::from_str(json).or_else(|_| serde_json::from_str(&repair::json(json).json)).ok()
+}
+
+impl Row<'_> {
+    /// An element that is no JSON object.
+    pub fn unreadable() -> Self {
+        Self { json: Cow::Borrowed("null"), repaired: false }
+    }
+
+    /// Reads the row as an object; `None` if it is none.
+    pub fn read<T: FromVendor + DeserializeOwned>(&mut self) -> Option<T> {
+        if !self.json.starts_with('{') {
+            return None;
+        }
+        if let Ok(row) = serde_json::from_str::<Lenient<T>>(&self.json) {
+            return row.value();
+        }
+        self.repair();
+        // A key that is there twice fails a typed parse: of a value the last one counts.
+        let row = serde_json::from_str::<Lenient<T>>(&self.json).map(Lenient::value);
+        row.unwrap_or_else(|_| serde_json::from_value(serde_json::from_str(&self.json).ok()?).ok())
+    }
+
+    /// The row as it was sent; `None` if it is nested too deeply for that.
+    pub fn raw(&mut self) -> Option<Value> {
+        if let Ok(raw) = serde_json::from_str(&self.json) {
+            return Some(raw);
+        }
+        self.repair();
+        serde_json::from_str(&self.json).ok()
+    }
+
+    fn repair(&mut self) {
+        let repaired = repair::json(&self.json);
+        if !repaired.places.is_empty() {
+            self.json = Cow::Owned(repaired.json);
+            self.repaired = true;
+        }
+    }
+
+    /// The warning that belongs on the record if characters were repaired.
+    pub fn repaired_text(&self, source: &SourceName) -> Option<Warning> {
+        self.repaired.then(|| Warning {
+            code: WarningCode::RepairedText,
+            source: source.clone(),
+            pointer: Some(String::new()),
+            detail: "the source sent invalid text, which was repaired".to_owned(),
+        })
+    }
+}
+
+/// The decoded rows of a page.
+#[derive(Debug)]
+pub struct Page {
+    pub rows: Vec<ListedRow>,
+    /// Equal for pages of the same customers in the same order.
+    pub fingerprint: u64,
+}
+
+/// No row of a page of [`MIN_UNREADABLE_PAGE`] rows or more could be read.
+#[derive(Debug)]
+pub struct NoneReadable;
+
+/// Decodes each row of a page, which has a number if the source numbers its pages. A row that is no object or has no id of any
+/// kind is skipped with a warning.
+pub fn decode<T: FromVendor + DeserializeOwned>(
+    source: &SourceName,
+    page: Option<u64>,
+    rows: Vec<Row<'_>>,
+    raw: bool,
+    convert: impl Fn(T) -> SourcedCustomer,
+) -> Result<Page, NoneReadable> {
+    let mut hash = Sha256::new();
+    let mut decoded = Vec::with_capacity(rows.len());
+    for (index, mut row) in rows.into_iter().enumerate() {
+        let customer = match row.read().map(&convert) {
+            None => Err("is no object that can be read"),
+            Some(read) if !has_id(&read) => Err("has no id"),
+            Some(mut read) => {
+                finish(source, &mut read, &mut row, raw);
+                Ok(read)
+            }
+        };
+        match &customer {
+            Ok(read) => hash.update(identity(read)),
+            Err(_) => hash.update(row.json.as_bytes()),
+        }
+        hash.update([0]);
+        decoded.push(customer.map_err(|why| skipped(source, page, index, why)));
+    }
+    if decoded.len() >= MIN_UNREADABLE_PAGE && decoded.iter().all(Result::is_err) {
+        return Err(NoneReadable);
+    }
+    let digest = hash.finalize();
+    let fingerprint = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    Ok(Page { rows: decoded, fingerprint })
+}
+
+/// Adds the row's raw form, if wanted, and what is to be said of its text.
+fn finish(source: &SourceName, read: &mut SourcedCustomer, row: &mut Row<'_>, raw: bool) {
+    if raw {
+        attach_raw(source, read, row.raw());
+    }
+    read.warnings.extend(row.repaired_text(source));
+}
+
+/// Puts the raw form into the record; one that cannot be given becomes a warning.
+pub fn attach_raw(source: &SourceName, read: &mut SourcedCustomer, raw: Option<Value>) {
+    if raw.is_none() {
+        read.warnings.push(Warning {
+            code: WarningCode::UnreadableValue,
+            source: source.clone(),
+            pointer: Some("/records/0/raw".to_owned()),
+            detail: "the source's JSON is nested too deeply".to_owned(),
+        });
+    }
+    for record in &mut read.customer.records {
+        record.raw.clone_from(&raw);
+    }
+}
+
+/// Whether a row says whom it is about: by either of the customer's ids, or by the vendor's own id of the record.
+pub fn has_id(read: &SourcedCustomer) -> bool {
+    let customer = &read.customer;
+    customer.external_user_id.is_some()
+        || customer.union_id.is_some()
+        || customer.records.iter().any(|record| record.id.is_some())
+}
+
+/// What tells one row from another.
+fn identity(read: &SourcedCustomer) -> &[u8] {
+    let customer = &read.customer;
+    let record = customer.records.first().and_then(|record| record.id.as_ref());
+    record.or(customer.external_user_id.as_ref()).or(customer.union_id.as_ref()).map_or(b"", |id| id.as_bytes())
+}
+
+fn skipped(source: &SourceName, page: Option<u64>, index: usize, why: &str) -> Warning {
+    let page = page.map_or_else(|| "the source's page".to_owned(), |number| format!("the source's page {number}"));
+    Warning {
+        code: WarningCode::SkippedRow,
+        source: source.clone(),
+        pointer: None,
+        detail: format!("row {index} (counted from 0) of {page} {why}; it was skipped"),
+    }
+}
