@@ -84,7 +84,7 @@ fn surrogates(bytes: &[u8]) -> Option<(char, usize)> {
     Some(pair.map_or((char::REPLACEMENT_CHARACTER, 3), |character| (character, 6)))
 }
 
-/// Repairs what stands in strings, and bare tokens that are no JSON value. `marked` are offsets of earlier repairs, ascending.
+/// Repairs what stands in strings, and numbers that JSON or a double lacks. `marked` are offsets of earlier repairs, ascending.
 fn text(json: &str, marked: &[usize]) -> Repaired {
     let mut out = Repaired { json: String::with_capacity(json.len()), places: Vec::new() };
     let mut marked = marked.iter().peekable();
@@ -98,7 +98,7 @@ fn text(json: &str, marked: &[usize]) -> Repaired {
             0..=0x1F if in_string => (Some(format!("\\u{first:04x}")), 1),
             _ if !in_string && is_token(first) => {
                 let token = token(rest);
-                ((!is_value(token)).then(|| format!("\"{token}\"")), token.len())
+                (is_odd_number(token).then(|| format!("\"{token}\"")), token.len())
             }
             _ => (None, rest.chars().next().map_or(1, char::len_utf8)),
         };
@@ -148,9 +148,12 @@ fn token(rest: &str) -> &str {
     rest.find(|c: char| !c.is_ascii() || !is_token(c as u8)).map_or(rest, |end| &rest[..end])
 }
 
-/// Whether a bare token is a literal, or a number that a double holds.
-fn is_value(token: &str) -> bool {
-    matches!(token, "true" | "false" | "null") || serde_json::from_str::<serde_json::Number>(token).is_ok()
+/// Whether a bare token is meant as a number, and is none in JSON or none that a double holds.
+fn is_odd_number(token: &str) -> bool {
+    let unsigned = token.trim_start_matches(['+', '-']);
+    let digits = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let number = digits && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    matches!(unsigned, "NaN" | "Infinity") || (number && serde_json::from_str::<serde_json::Number>(token).is_err())
 }
 
 #[cfg(test)]
@@ -196,11 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn bare_tokens_become_texts() {
+    fn odd_numbers_become_texts() {
         assert_eq!(
-            repaired(b"[1e400, NaN, -Infinity, 007, 1, -2.5e3, true, null]"),
+            repaired(b"[1e400, NaN, -Infinity, 007, .5, 1, -2.5e3, true, null]"),
             (json!(["1e400", "NaN", "-Infinity", "007", 1, -2500.0, true, null]), 4,)
         );
+    }
+
+    #[test]
+    fn words_are_not_repaired() {
+        for json in ["[nothing]", "[undefined]", "[tru]"] {
+            assert_eq!(body(json.as_bytes()), Some(Repaired { json: json.to_owned(), places: Vec::new() }));
+        }
     }
 
     #[test]

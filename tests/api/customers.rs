@@ -113,7 +113,10 @@ async fn of_several_failures_the_one_that_says_most_is_told() {
         (code(JUZIBOT, 99_999), status(TANMA, 500), (502, "source_rejected")),
         (Rule::new(JUZIBOT, Effect::Html { applied: false }), status(TANMA, 429), (502, "source_bad_payload")),
         (status(JUZIBOT, 429), status(TANMA, 503), (503, "source_unavailable")),
-        (code(JUZIBOT, -1), code(TANMA, 1003), (422, "validation_failed")),
+        (code(JUZIBOT, -1), status(TANMA, 429), (503, "source_unavailable")),
+        (code(JUZIBOT, 40_058), code(TANMA, 1003), (422, "validation_failed")),
+        (Rule::new(JUZIBOT, Effect::OtherCustomer), status(TANMA, 500), (502, "source_bad_data")),
+        (Rule::new(JUZIBOT, Effect::OtherCustomer), code(TANMA, 99_999), (502, "source_rejected")),
     ] {
         state.set_faults(vec![juzibot, tanma]).await.unwrap();
         gateway.get(&path).await.problem(told.0, told.1);

@@ -15,6 +15,7 @@ mod canary;
 mod cli;
 mod client_address;
 mod customers;
+mod damaged;
 mod deadlines;
 mod document;
 mod examples;

@@ -1,6 +1,7 @@
 //! Contract §3.4: whole lists as NDJSON.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::Method;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
@@ -195,14 +196,31 @@ async fn a_list_that_ends_before_its_own_total_says_so() {
 }
 
 #[tokio::test]
-async fn a_walk_that_goes_round_ends() {
+async fn stream_of_a_repeated_page_ends_with_drift() {
     let source = MockServer::start().await;
     let page = json!({"errcode": 0, "data": [{"externalUserId": "wm1", "name": "n"}], "total": 1_000_000_000});
     Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(page)).mount(&source).await;
     let gateway = Gateway::with(GatewayOptions { juzibot_url: Some(source.uri()), ..GatewayOptions::default() }).await;
     let lines = lines(&gateway.get_with("/v1/customers?source=juzibot", &STREAM).await);
     assert_eq!(ids(&lines), ["wm1"]);
-    assert_eq!(lines.last().unwrap()["error"]["code"], "source_bad_payload");
+    assert_eq!(lines[1]["end"]["warnings"][0]["code"], "drift");
+    assert_eq!(source.received_requests().await.unwrap().len(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn stream_of_endless_empty_pages_breaks_off() {
+    let source = MockServer::start().await;
+    let calls = AtomicU64::new(0);
+    let page = move |_: &wiremock::Request| {
+        let next = calls.fetch_add(1, Ordering::SeqCst).to_string();
+        ResponseTemplate::new(200).set_body_json(json!({"code": 0, "data": {"list": [], "nextCursor": next}}))
+    };
+    Mock::given(any()).respond_with(page).mount(&source).await;
+    let gateway = Gateway::with(GatewayOptions { tanma_url: Some(source.uri()), ..GatewayOptions::default() }).await;
+    let lines = lines(&gateway.get_with("/v1/customers?source=tanma&staff_id=dowen", &STREAM).await);
+    let error = &lines.last().unwrap()["error"];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("source_bad_data"), &json!(false)));
     assert!(source.received_requests().await.unwrap().len() < 30);
     gateway.stop().await;
 }

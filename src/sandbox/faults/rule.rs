@@ -185,6 +185,12 @@ pub enum Effect {
     },
     /// The true answer with wrong JSON types. For reads.
     WrongTypes(WrongTypes),
+    /// A text of the first customer holds a raw control character, half a surrogate pair and a cut emoji. For reads.
+    DamagedText,
+    /// The first row of a list has no id of any kind.
+    RowWithoutId,
+    /// A detail is about another customer than the one asked for.
+    OtherCustomer,
     /// Page n of `JuziBot`'s list is answered with the rows of page n - 1.
     DuplicatePage,
     /// So many customers are added just before the list is read: in front of `JuziBot`'s, behind Tanma's.
@@ -249,6 +255,9 @@ impl Effect {
             Self::WrongTypes(WrongTypes::NumbersAreObjects) => {
                 matches!(endpoint, JuzibotList | JuzibotDetail | TanmaList)
             }
+            Self::DamagedText => matches!(endpoint, JuzibotList | JuzibotDetail | TanmaList | TanmaDetails),
+            Self::RowWithoutId => matches!(endpoint, JuzibotList | TanmaList),
+            Self::OtherCustomer => matches!(endpoint, JuzibotDetail | TanmaDetails),
             Self::DuplicatePage | Self::WrongTotal(_) => endpoint == JuzibotList,
             Self::RepeatCursor => endpoint == TanmaList,
             Self::InsertRows(_) => matches!(endpoint, JuzibotList | TanmaList),

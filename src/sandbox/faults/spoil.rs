@@ -45,6 +45,13 @@ pub(in super::super) async fn spoilt(state: &State, call: &Call, answer: Answer,
             Answer { content_type: "text/html; charset=utf-8", ..Answer::text(StatusCode::OK, page) }.into_response()
         }
         Effect::WrongTypes(wrong) => edited(answer, |body| wrong_types(*wrong, &mut body["data"])).into_response(),
+        Effect::DamagedText => damaged_text(answer).into_response(),
+        Effect::RowWithoutId => {
+            edited(answer, |body| first_row(body, |row| set_ids(row, &Value::Null))).into_response()
+        }
+        Effect::OtherCustomer => {
+            edited(answer, |body| each_row(body, |row| set_ids(row, &json!("wmSandboxSomebodyElse")))).into_response()
+        }
         Effect::WrongTotal(total) => edited(answer, |body| body["total"] = json!(total)).into_response(),
         Effect::RepeatCursor => edited(answer, |body| repeat_cursor(&call.body, body)).into_response(),
         Effect::StrayFailure => edited(answer, |body| stray_failure(&call.body, body)).into_response(),
@@ -141,6 +148,56 @@ fn wrong_types(wrong: WrongTypes, value: &mut Value) {
         }
         (WrongTypes::NumbersAreObjects, number @ Value::Number(_)) => *number = json!({"value": number.take()}),
         (WrongTypes::NumbersAreObjects, _) => {}
+    }
+}
+
+/// The rows of an answer: of a list, of Tanma's detail, or the one customer of JuziBot's.
+fn each_row(body: &mut Value, edit: impl FnMut(&mut Value)) {
+    let data = &mut body["data"];
+    let rows = if data["list"].is_array() { &mut data["list"] } else { data };
+    match rows {
+        Value::Array(rows) => rows.iter_mut().for_each(edit),
+        Value::Object(_) => std::iter::once(rows).for_each(edit),
+        _ => {}
+    }
+}
+
+fn first_row(body: &mut Value, edit: impl FnOnce(&mut Value)) {
+    let mut edit = Some(edit);
+    each_row(body, |row| {
+        if let Some(edit) = edit.take() {
+            edit(row);
+        }
+    });
+}
+
+fn set_ids(row: &mut Value, id: &Value) {
+    for name in ["externalUserId", "unionId", "customerId"] {
+        if let Some(member) = row.get_mut(name) {
+            *member = id.clone();
+        }
+    }
+}
+
+/// Stands for [`DAMAGE`] until the JSON is written.
+const PLACEHOLDER: &str = "\u{e000}";
+const DAMAGE: &[u8] = b"\x01\\ud83d\xf0\x9f";
+
+/// The answer with damage behind a text of its first customer.
+fn damaged_text(answer: Answer) -> Answer {
+    let marked = edited(answer, |body| {
+        first_row(body, |row| {
+            let names = ["wechatNickname", "name", "qwRemark"];
+            let text = names.into_iter().find_map(|name| row.get(name)?.as_str().map(|text| (name, text.to_owned())));
+            if let Some((name, text)) = text {
+                row[name] = Value::from(text + PLACEHOLDER);
+            }
+        });
+    });
+    let body = std::str::from_utf8(&marked.body).ok().and_then(|text| text.split_once(PLACEHOLDER));
+    match body.map(|(before, after)| [before.as_bytes(), DAMAGE, after.as_bytes()].concat()) {
+        Some(body) => Answer { body: body.into(), ..marked },
+        None => marked,
     }
 }
 

@@ -269,6 +269,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn released_probe_is_neither_success_nor_failure() {
+        let breaker = half_open().await;
+        for _ in 0..3 {
+            breaker.pass(Duration::from_secs(1)).unwrap_or_else(|_| panic!("no probe")).release();
+            assert_eq!(breaker.state(), BreakerState::HalfOpen, "the next call is a probe, at once");
+        }
+        call(&breaker, true);
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn released_call_is_not_counted_however_long_it_took() {
+        let breaker = breaker();
+        for _ in 0..10 {
+            let pass = breaker.pass(Duration::from_secs(1)).unwrap_or_else(|_| panic!("open"));
+            wait(2).await;
+            pass.release();
+        }
+        for _ in 0..3 {
+            call(&breaker, true);
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "three calls are below the least");
+        call(&breaker, true);
+        assert_eq!(breaker.state(), BreakerState::Open, "none of the released ones counts as a success");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_tries_are_as_far_apart_as_they_may_be_soon_however_long_each_hangs() {
         let breaker = half_open().await;
         let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));

@@ -9,7 +9,7 @@ use super::service::Service;
 use super::settings::TIMEOUT;
 
 /// The names of all effects; `name` keeps them whole.
-const ALL: [&str; 19] = [
+const ALL: [&str; 22] = [
     "delay",
     "drip",
     "code",
@@ -23,6 +23,9 @@ const ALL: [&str; 19] = [
     "insert_rows",
     "clock_skew",
     "token_revoked",
+    "damaged_text",
+    "row_without_id",
+    "other_customer",
     "wrong_total",
     "repeat_cursor",
     "fail_items",
@@ -43,6 +46,9 @@ fn name(effect: &Effect) -> &'static str {
         Effect::Truncate { .. } => "truncate",
         Effect::Html { .. } => "html",
         Effect::WrongTypes(_) => "wrong_types",
+        Effect::DamagedText => "damaged_text",
+        Effect::RowWithoutId => "row_without_id",
+        Effect::OtherCustomer => "other_customer",
         Effect::DuplicatePage => "duplicate_page",
         Effect::InsertRows(_) => "insert_rows",
         Effect::ClockSkew(_) => "clock_skew",
@@ -86,6 +92,9 @@ fn effects(of: Source) -> Vec<Effect> {
         Effect::Html { applied: false },
         Effect::WrongTypes(WrongTypes::DataIsText),
         Effect::WrongTypes(WrongTypes::NumbersAreObjects),
+        Effect::DamagedText,
+        Effect::RowWithoutId,
+        Effect::OtherCustomer,
         Effect::DuplicatePage,
         Effect::InsertRows(1),
         Effect::ClockSkew(-600),

@@ -163,6 +163,9 @@ fn contents() -> Vec<Fault> {
     vec![
         Fault::strikes("data is text", Effect::WrongTypes(WrongTypes::DataIsText)),
         Fault::strikes("numbers are objects", Effect::WrongTypes(WrongTypes::NumbersAreObjects)),
+        Fault::strikes("damaged text", Effect::DamagedText),
+        Fault::strikes("a row without an id", Effect::RowWithoutId),
+        Fault::strikes("another customer", Effect::OtherCustomer),
         Fault::strikes("page repeated", Effect::DuplicatePage),
         Fault::strikes("total too small", Effect::WrongTotal(7)),
         Fault::strikes("total too large", Effect::WrongTotal(1_000_000)),

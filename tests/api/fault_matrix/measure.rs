@@ -270,7 +270,11 @@ async fn stream(gateway: &Gateway, operation: Operation, fault: &Fault, source: 
         };
         if last["end"].is_object() {
             assert_eq!(last["end"]["count"], lines.len(), "{context}");
-            format!("200, {rows}, end{}", warnings(&last["end"]["warnings"]))
+            let skipped = match last["end"]["skipped"].as_u64().unwrap() {
+                0 => String::new(),
+                skipped => format!(", {skipped} skipped"),
+            };
+            format!("200, {rows}, end{skipped}{}", warnings(&last["end"]["warnings"]))
         } else {
             let code = last["error"]["code"].as_str().unwrap();
             assert_ne!(code, "internal", "{context}");

@@ -31,7 +31,7 @@ fn full(element: &str) -> String {
 
 /// Bodies of a page of Tanma's, each within `max_response`, and what is answered to them.
 fn bombs() -> Vec<(&'static str, Vec<u8>, u16)> {
-    let row = |member: &str, list: &str| format!("{{\"qwUserId\": \"dowen\", \"{member}\": {list}}}");
+    let row = |member: &str, list: &str| format!("{{\"customerId\": 1, \"{member}\": {list}}}");
     let rows = |member: &str, list: &str| times(&row(member, list), (LIMIT - 100) / (list.len() + 60));
     let texts: Vec<String> = (0..10_000).map(|n| format!("\\\"{n}\\\"")).collect();
     let field = format!("[{{\"field\": \"mobile\", \"type\": 8, \"valueAsText\": \"[{}]\"}}]", texts.join(","));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{JUZIBOT, WRITES};
-use crate::support::failures::{FAILURES, Items, WORDS, check_discretion, check_reads};
+use crate::support::failures::{FAILURES, Items, check_discretion, check_reads};
 use crate::support::{JUZIBOT_TOKEN, Stage};
 
 #[tokio::test]
@@ -60,18 +60,6 @@ async fn where_one_chunk_of_two_fails_its_items_alone_are_said_to() {
             assert_eq!(data["summary"]["succeeded"], write.max_batch);
             assert_eq!(data["summary"][failure.items.word()], 1, "{}", failure.name);
             check_discretion(failure.name, &reply.body);
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_documented_codes_have_a_class_without_configuration() {
-    for code in [-1, -2] {
-        let stage = Stage::answering(JUZIBOT, &JUZIBOT.envelope(code, WORDS, &json!({}))).await;
-        for write in WRITES {
-            let batch = json!({"items": [(write.item)("rocky")]});
-            let problem = stage.gateway.post(write.path, &batch).await.problem(422, "validation_failed");
-            assert_eq!(problem["upstream"], json!({"code": code.to_string(), "message": WORDS}));
         }
     }
 }

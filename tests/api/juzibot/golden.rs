@@ -23,7 +23,8 @@ async fn the_sample_details_become_the_customers_that_the_table_says() {
         ("juzibot/detail.ok.json", "expected/juzibot.detail.json"),
         ("juzibot/detail.zh-fields.ok.json", "expected/juzibot.detail.zh-fields.json"),
     ] {
-        let body = Stage::answering(JUZIBOT, &fixture(sample)).await.detail().await.ok();
+        let sample_id = fixture(sample)["data"]["externalUserId"].as_str().unwrap().to_owned();
+        let body = Stage::answering(JUZIBOT, &fixture(sample)).await.detail_of(&sample_id).await.ok();
         assert_eq!(body["data"], fixture(expected), "{sample}");
         assert_eq!(body["meta"]["sources"].as_array().unwrap().len(), 1);
         assert_eq!(body["meta"]["sources"][0]["source"], "juzibot");
@@ -45,6 +46,7 @@ async fn include_raw_adds_the_sources_own_json_and_changes_nothing_else() {
     let stage = Stage::answering(JUZIBOT, &sample).await;
     let mut expected = fixture("expected/juzibot.detail.json");
     expected["records"][0]["raw"] = sample["data"].clone();
-    let path = format!("{}&include=raw", JUZIBOT.detail_path());
+    let id = sample["data"]["externalUserId"].as_str().unwrap();
+    let path = format!("/v1/customers/{id}?source=juzibot&include=raw");
     assert_eq!(stage.gateway.get(&path).await.ok()["data"], expected);
 }

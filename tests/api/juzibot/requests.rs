@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use wiremock::Request;
+use wiremock::matchers::any;
+use wiremock::{Mock, ResponseTemplate};
 
 use super::{JUZIBOT, person};
 use crate::support::{JUZIBOT_TOKEN, Stage, fixture};
@@ -35,11 +37,19 @@ async fn a_list_is_asked_with_token_page_and_size_and_a_staff_id_only_where_one_
 
 #[tokio::test]
 async fn the_next_page_is_asked_by_number_with_the_size_and_the_staff_id_of_the_first() {
-    let page = JUZIBOT.envelope(0, "ok", &json!({"data": [person(&json!({})), person(&json!({}))], "total": 6}));
-    let stage = Stage::answering(JUZIBOT, &page).await;
+    let stage = Stage::answering(JUZIBOT, &json!({})).await;
+    stage.source.reset().await;
+    // Two customers a page, up to the third.
+    let page = |request: &wiremock::Request| {
+        let number = request.url.query_pairs().find(|(name, _)| name == "current").unwrap().1.into_owned();
+        let row = |row| person(&json!({"externalUserId": format!("wm-{number}-{row}")}));
+        let rows = if number == "4" { json!([]) } else { json!([row(0), row(1)]) };
+        ResponseTemplate::new(200).set_body_json(JUZIBOT.envelope(0, "ok", &json!({"data": rows, "total": 6})))
+    };
+    Mock::given(any()).respond_with(page).mount(&stage.source).await;
     let path = "/v1/customers?source=juzibot&staff_id=rocky&limit=2";
     let mut cursor = String::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let body = stage.gateway.get(&format!("{path}{cursor}")).await.ok();
         assert_eq!(body["page"]["total"], 6);
         cursor = format!("&cursor={}", body["page"]["next_cursor"].as_str().unwrap());
@@ -48,18 +58,18 @@ async fn the_next_page_is_asked_by_number_with_the_size_and_the_staff_id_of_the_
     assert_eq!(last["page"]["next_cursor"], json!(null));
     let sent: Vec<_> = stage.calls().await.iter().map(query).collect();
     let page = |number| with_token(&[("current", number), ("pageSize", "2"), ("userId", "rocky")]);
-    assert_eq!(sent, [page("1"), page("2"), page("3")]);
+    assert_eq!(sent, [page("1"), page("2"), page("3"), page("4")]);
 }
 
 #[tokio::test]
 async fn a_detail_is_asked_by_the_id_that_the_caller_has_and_by_no_other() {
-    let stage = Stage::answering(JUZIBOT, &JUZIBOT.ok(person(&json!({})))).await;
+    let stage = Stage::answering(JUZIBOT, &JUZIBOT.ok(json!(null))).await;
     for path in [
         "/v1/customers/wm-one?source=juzibot",
         "/v1/customers/o-one?source=juzibot&id_type=union_id",
         "/v1/customers/a%2Bb%26c%3D%2525?source=juzibot&staff_id=rocky",
     ] {
-        stage.gateway.get(path).await.ok();
+        stage.gateway.get(path).await.problem(404, "not_found");
     }
     let calls = stage.calls().await;
     for call in &calls {

@@ -134,6 +134,11 @@ impl Stage {
         self.gateway.get(self.vendor.detail_path()).await
     }
 
+    /// A detail by another external user id than the usual one.
+    pub async fn detail_of(&self, external_user_id: &str) -> Reply {
+        self.gateway.get(&format!("/v1/customers/{external_user_id}?source={}", self.vendor.name())).await
+    }
+
     /// The calls that reached the source.
     pub async fn calls(&self) -> Vec<Request> {
         self.source.received_requests().await.unwrap()

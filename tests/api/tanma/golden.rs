@@ -21,7 +21,8 @@ async fn the_sample_list_becomes_the_customers_that_the_table_says() {
 #[tokio::test]
 async fn the_sample_detail_becomes_the_customer_that_the_table_says() {
     let sample = fixture("tanma/qw-details.ok.json");
-    let body = Stage::answering(TANMA, &sample).await.detail().await.ok();
+    let id = sample["data"][0]["externalUserId"].as_str().unwrap();
+    let body = Stage::answering(TANMA, &sample).await.detail_of(id).await.ok();
     assert_eq!(body["data"], fixture("expected/tanma.detail.json"));
     assert_eq!(body["meta"]["sources"].as_array().unwrap().len(), 1);
     assert_eq!(body["meta"]["sources"][0]["source"], "tanma");
@@ -42,7 +43,8 @@ async fn include_raw_adds_the_sources_own_json_and_changes_nothing_else() {
 
     let sample = fixture("tanma/qw-details.ok.json");
     let stage = Stage::answering(TANMA, &sample).await;
-    let path = format!("{}&include=raw", TANMA.detail_path());
+    let id = sample["data"][0]["externalUserId"].as_str().unwrap();
+    let path = format!("/v1/customers/{id}?source=tanma&include=raw");
     let mut expected = fixture("expected/tanma.detail.json");
     expected["records"][0]["raw"] = sample["data"].clone();
     assert_eq!(stage.gateway.get(&path).await.ok()["data"], expected);

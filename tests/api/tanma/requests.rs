@@ -78,7 +78,7 @@ async fn the_next_page_is_asked_with_the_sources_cursor_as_it_came_and_the_size_
     let first = stage.gateway.get(&format!("{}&limit=20", TANMA.list_path())).await.ok();
     let cursor = first["page"]["next_cursor"].as_str().unwrap();
     let path = format!("{}&limit=1000&cursor={cursor}", TANMA.list_path());
-    stage.gateway.get(&path).await.problem(502, "source_bad_payload");
+    stage.gateway.get(&path).await.ok();
     let sent: Vec<Value> = stage.calls().await.iter().take(2).map(body).collect();
     assert_eq!(
         sent,

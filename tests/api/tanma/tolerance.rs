@@ -17,25 +17,26 @@ async fn what_nobody_knows_is_ignored() {
 
     let mut sample = fixture("tanma/qw-details.ok.json");
     sample["data"][0]["eighth"] = json!({"not": "known"});
-    let body = Stage::answering(TANMA, &sample).await.detail().await.ok();
+    let id = sample["data"][0]["externalUserId"].as_str().unwrap();
+    let body = Stage::answering(TANMA, &sample).await.detail_of(id).await.ok();
     assert_eq!(body["data"], fixture("expected/tanma.detail.json"));
 }
 
 #[tokio::test]
-async fn a_row_of_nothing_but_null_is_the_same_as_one_of_nothing_and_of_empty_texts() {
+async fn null_empty_and_absent_fields_are_the_same() {
     let told = [
-        json!({"qwUserId": "dowen"}),
+        json!({"qwUserId": "dowen", "customerId": 1}),
         json!({
-            "qwUserId": "dowen", "customerId": null, "type": null, "fields": null, "tagIds": null, "createTime": null,
+            "qwUserId": "dowen", "customerId": 1, "type": null, "fields": null, "tagIds": null, "createTime": null,
             "lastUpdateTime": null, "wechatNickname": null, "wechatAvatar": null, "wechatLocation": null,
             "convertCustomerTime": null, "qwRemark": null, "externalUserId": null,
         }),
         json!({
-            "qwUserId": "dowen", "customerId": "", "type": "", "fields": [], "tagIds": [null, ""], "createTime": "",
+            "qwUserId": "dowen", "customerId": "1", "type": "", "fields": [], "tagIds": [null, ""], "createTime": "",
             "lastUpdateTime": "", "wechatNickname": "", "wechatAvatar": "", "wechatLocation": "",
             "convertCustomerTime": "", "qwRemark": "", "externalUserId": "",
         }),
-        json!({"qwUserId": "dowen", "createTime": "0", "lastUpdateTime": "0000-00-00 00:00:00"}),
+        json!({"qwUserId": "dowen", "customerId": 1.0, "createTime": "0", "lastUpdateTime": "0000-00-00 00:00:00"}),
     ];
     let expected = json!({
         "external_user_id": null, "union_id": null, "name": null, "nickname": null, "avatar_url": null,
@@ -45,7 +46,7 @@ async fn a_row_of_nothing_but_null_is_the_same_as_one_of_nothing_and_of_empty_te
             "added_at": null, "channel_state": null, "mobiles": [], "tags": [],
         }],
         "records": [{
-            "source": "tanma", "id": null, "type_code": null, "created_at": null, "updated_at": null,
+            "source": "tanma", "id": "1", "type_code": null, "created_at": null, "updated_at": null,
             "converted_at": null, "attributes": {}, "raw": null,
         }],
     });
@@ -57,11 +58,11 @@ async fn a_row_of_nothing_but_null_is_the_same_as_one_of_nothing_and_of_empty_te
 #[tokio::test]
 async fn a_detail_of_null_and_empty_texts_says_null() {
     let empty = json!({
-        "qwUserId": "one", "externalUserId": "", "unionId": "", "qwCustomerTime": "", "mobiles": null,
+        "qwUserId": "one", "externalUserId": "wm-one", "unionId": "", "qwCustomerTime": "", "mobiles": null,
         "wechatNickname": "", "wechatAvatar": null,
     });
     let body = told(json!([empty])).await;
-    for field in ["external_user_id", "union_id", "name", "nickname", "avatar_url"] {
+    for field in ["union_id", "name", "nickname", "avatar_url"] {
         assert_eq!(body["data"][field], json!(null), "{field}");
     }
     assert_eq!(body["data"]["relations"][0]["added_at"], json!(null));
@@ -173,9 +174,12 @@ async fn second_page(rows: &[Value]) -> crate::support::Reply {
 }
 
 #[tokio::test]
-async fn a_cursor_that_does_not_advance_is_a_bad_payload_and_under_an_empty_page_the_end() {
-    second_page(&[row(&json!({}))]).await.problem(502, "source_bad_payload");
-    assert_eq!(second_page(&[]).await.ok()["page"]["next_cursor"], json!(null));
+async fn cursor_that_does_not_advance_ends_the_list() {
+    let body = second_page(&[row(&json!({}))]).await.ok();
+    assert_eq!((body["data"].as_array().unwrap().len(), &body["page"]["next_cursor"]), (1, &json!(null)));
+    assert_eq!(body["meta"]["warnings"][0]["code"], "drift");
+    let body = second_page(&[]).await.ok();
+    assert_eq!((&body["page"]["next_cursor"], &body["meta"]["warnings"]), (&json!(null), &json!([])));
 }
 
 #[tokio::test]
@@ -216,18 +220,26 @@ async fn a_relation_that_is_told_twice_is_told_once_and_so_is_what_is_wrong_with
 }
 
 #[tokio::test]
-async fn an_array_in_the_place_of_an_object_is_a_bad_payload() {
-    for data in [json!([]), json!({"list": [[]]}), json!({"list": [row(&json!({"fields": [["name", 1, "x"]]}))]})] {
-        let stage = Stage::answering(TANMA, &TANMA.ok(data)).await;
-        stage.list().await.problem(502, "source_bad_payload");
-    }
+async fn array_in_place_of_object_is_left_out() {
+    let body =
+        listed(&[row(&json!({"fields": [["name", 1, "x"], {"field": "note", "type": 1, "valueAsText": "y"}]}))]).await;
+    assert_eq!(body["data"][0]["records"][0]["attributes"]["note"]["value"], "y");
+    assert_eq!(unreadable_places(&body), ["/data/0/records/0/attributes"]);
     let stage = Stage::answering(TANMA, &TANMA.ok(json!([["one", "wm-one"]]))).await;
-    stage.detail().await.problem(502, "source_bad_payload");
+    stage.detail().await.problem(502, "source_bad_data");
+}
+
+fn unreadable_places(body: &Value) -> Vec<String> {
+    let warnings = body["meta"]["warnings"].as_array().unwrap().iter();
+    warnings
+        .filter(|warning| warning["code"] == "unreadable_value")
+        .map(|warning| warning["pointer"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
-async fn a_list_without_data_is_a_bad_payload() {
+async fn list_without_data_is_bad_data() {
     let stage = Stage::answering(TANMA, &json!({"code": 0, "message": "ok"})).await;
-    let problem = stage.list().await.problem(502, "source_bad_payload");
+    let problem = stage.list().await.problem(502, "source_bad_data");
     assert!(problem["detail"].as_str().unwrap().contains("data"), "{problem}");
 }

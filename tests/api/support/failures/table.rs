@@ -131,7 +131,7 @@ pub const FAILURES: &[Failure] = &[
         "wrong types",
         |vendor| answer(&vendor.envelope(0, "ok", &json!({"data": BODY_TEXT, "fail_list": BODY_TEXT}))),
         502,
-        "source_bad_payload",
+        "source_bad_data",
         Items::Unconfirmed,
     ),
     Failure::new(
