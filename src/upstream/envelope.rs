@@ -232,10 +232,7 @@ impl Envelope<'_> {
     pub fn failed_entries(&self) -> Result<Vec<Row<'_>>, TooMany> {
         match self.fail_list.as_ref().map(|range| rows::split(&self.fragment(range))) {
             None => Ok(Vec::new()),
-            Some(split) => Ok(match split? {
-                Rows::List(entries) => entries,
-                Rows::NoList => vec![Row::unreadable()],
-            }),
+            Some(split) => Ok(split?.into_vec().unwrap_or_else(|| vec![Row::unreadable()])),
         }
     }
 }

@@ -32,16 +32,19 @@ pub struct TooMany;
 #[derive(Debug)]
 pub enum Rows<'a> {
     List(Vec<Row<'a>>),
+    /// An object, which may be the only row, or something else.
+    Single(Row<'a>),
     /// A text that is no JSON, a number or a boolean.
     NoList,
 }
 
-/// Splits a list. `null` and `""` are empty, an object is a list of one, and a text is read as the JSON inside.
+/// Splits a list. `null`, `""` and `{}` are empty, and a text is read as the JSON inside.
 pub fn split<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
     let row = |json| Row { repaired: list.is_repaired(json), json: Cow::Borrowed(json) };
     match list.json.as_bytes().first() {
         Some(b'[') => Ok(Rows::List(elements(list.json)?.into_iter().map(|element| row(element.get())).collect())),
-        Some(b'{') => Ok(Rows::List(vec![row(list.json)])),
+        Some(b'{') if is_empty_object(list.json) => Ok(Rows::List(Vec::new())),
+        Some(b'{') => Ok(Rows::Single(row(list.json))),
         Some(b'n') => Ok(Rows::List(Vec::new())),
         Some(b'"') => split_text(list),
         _ => Ok(Rows::NoList),
@@ -57,12 +60,16 @@ fn split_text<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
     }
     // Not a list if it is not JSON.
     match serde_json::from_str::<&RawValue>(text).map(RawValue::get) {
-        Ok(json) if json.starts_with('{') => Ok(Rows::List(vec![own(json)])),
+        Ok(json) if json.starts_with('{') => Ok(Rows::Single(own(json))),
         Ok(json) if json.starts_with('[') => {
             Ok(Rows::List(elements(json)?.into_iter().map(|element| own(element.get())).collect()))
         }
         _ => Ok(Rows::NoList),
     }
+}
+
+fn is_empty_object(json: &str) -> bool {
+    json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
 fn elements(list: &str) -> Result<Vec<&RawValue>, TooMany> {
@@ -74,6 +81,17 @@ fn elements(list: &str) -> Result<Vec<&RawValue>, TooMany> {
 /// The text of a JSON string, its characters repaired if need be; `None` if it is no string.
 pub fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).or_else(|_| serde_json::from_str(&repair::json(json).json)).ok()
+}
+
+impl<'a> Rows<'a> {
+    /// The rows; an object is one, what is no list is none.
+    pub fn into_vec(self) -> Option<Vec<Row<'a>>> {
+        match self {
+            Self::List(rows) => Some(rows),
+            Self::Single(row) => Some(vec![row]),
+            Self::NoList => None,
+        }
+    }
 }
 
 impl Row<'_> {
@@ -132,19 +150,38 @@ pub struct Page {
     pub fingerprint: u64,
 }
 
-/// No row of a page of [`MIN_UNREADABLE_PAGE`] rows or more could be read.
+/// A page that must not pass as an empty one.
 #[derive(Debug)]
-pub struct NoneReadable;
+pub enum BadPage {
+    /// What should be a list is neither one nor its only row.
+    NoList,
+    /// No row of [`MIN_UNREADABLE_PAGE`] rows or more could be read.
+    NoneReadable,
+}
+
+impl BadPage {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoList => "its list of customers is not a list",
+            Self::NoneReadable => "no row of the page can be read",
+        }
+    }
+}
 
 /// Decodes each row of a page, which has a number if the source numbers its pages. A row that is no object or has no id of any
 /// kind is skipped with a warning.
 pub fn decode<T: FromVendor + DeserializeOwned>(
     source: &SourceName,
     page: Option<u64>,
-    rows: Vec<Row<'_>>,
+    rows: Rows<'_>,
     raw: bool,
     convert: impl Fn(T) -> SourcedCustomer,
-) -> Result<Page, NoneReadable> {
+) -> Result<Page, BadPage> {
+    let (rows, is_list) = match rows {
+        Rows::List(rows) => (rows, true),
+        Rows::Single(row) => (vec![row], false),
+        Rows::NoList => return Err(BadPage::NoList),
+    };
     let mut hash = Sha256::new();
     let mut decoded = Vec::with_capacity(rows.len());
     for (index, mut row) in rows.into_iter().enumerate() {
@@ -163,8 +200,13 @@ pub fn decode<T: FromVendor + DeserializeOwned>(
         hash.update([0]);
         decoded.push(customer.map_err(|why| skipped(source, page, index, why)));
     }
-    if decoded.len() >= MIN_UNREADABLE_PAGE && decoded.iter().all(Result::is_err) {
-        return Err(NoneReadable);
+    if decoded.iter().all(Result::is_err) && !decoded.is_empty() {
+        if !is_list {
+            return Err(BadPage::NoList);
+        }
+        if decoded.len() >= MIN_UNREADABLE_PAGE {
+            return Err(BadPage::NoneReadable);
+        }
     }
     let digest = hash.finalize();
     let fingerprint = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
@@ -189,8 +231,8 @@ pub fn attach_raw(source: &SourceName, read: &mut SourcedCustomer, raw: Option<V
             detail: "the source's JSON is nested too deeply".to_owned(),
         });
     }
-    for record in &mut read.customer.records {
-        record.raw.clone_from(&raw);
+    if let Some(record) = read.customer.records.first_mut() {
+        record.raw = raw;
     }
 }
 

@@ -5,7 +5,7 @@ use crate::upstream::envelope::Opener;
 use crate::upstream::http::Reply;
 use crate::upstream::identity::{self, Asked};
 use crate::upstream::lenient::Lenient;
-use crate::upstream::rows::{self, Rows};
+use crate::upstream::rows;
 use crate::upstream::{Drift, FailedEntry, ListPage, Position, UpstreamError, WriteReply};
 
 use super::{convert, wire};
@@ -13,11 +13,9 @@ use super::{convert, wire};
 /// A page of the list: the one of this number, from 1, of at most `size` rows.
 pub fn list(opener: &Opener, reply: &Reply, current: u64, size: u32, raw: bool) -> Result<ListPage, UpstreamError> {
     let envelope = opener.open(Operation::ListCustomers, reply)?.success()?;
-    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
-        return Err(opener.bad_data("data is not a list"));
-    };
+    let rows = envelope.rows().map_err(|_| opener.too_large("too many rows"))?;
     let page = rows::decode(&opener.name, Some(current), rows, raw, |row| convert::customer(&opener.name, row));
-    let page = page.map_err(|_| opener.bad_data("no row of the page can be read"))?;
+    let page = page.map_err(|why| opener.bad_data(why.as_str()))?;
     let sent_total = envelope.total();
     let total = sent_total.clone().value().and_then(|total| u64::try_from(total).ok());
     let next = next_page(current, u64::from(size), page.rows.len() as u64, total);
@@ -54,12 +52,8 @@ pub fn detail(
         Err(error) if error.says_not_found() => return Ok(None),
         other => other?,
     };
-    if envelope.data().is_none_or(|data| is_empty_object(data.json)) {
-        return Ok(None);
-    }
-    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
-        return Err(opener.bad_data("data is not a customer"));
-    };
+    let rows = envelope.rows().map_err(|_| opener.too_large("too many rows"))?;
+    let rows = rows.into_vec().ok_or_else(|| opener.bad_data("data is not a customer"))?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -70,10 +64,6 @@ pub fn detail(
         rows::attach_raw(&opener.name, &mut read.customer, raw);
     }
     Ok(Some(read.customer))
-}
-
-fn is_empty_object(json: &str) -> bool {
-    json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty())
 }
 
 /// What became of a chunk of a batch. An entry of `fail_list` that cannot be read matches nothing that was sent.

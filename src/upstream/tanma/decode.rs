@@ -34,7 +34,7 @@ pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> 
     let rows = list_in(opener, &data, &members)?;
     let next = next_cursor(opener, members.get("nextCursor").copied())?;
     let page = rows::decode(&opener.name, None, rows, raw, |row| convert::list_row(&opener.name, row));
-    let page = page.map_err(|_| opener.bad_data("no row of the page can be read"))?;
+    let page = page.map_err(|why| opener.bad_data(why.as_str()))?;
     // How the last page is marked is not documented: no cursor, or nothing more under the same one. More rows under the same one
     // are this page again.
     let repeats = next.is_some() && next.as_deref() == cursor;
@@ -54,15 +54,12 @@ fn list_in<'a>(
     opener: &Opener,
     data: &Fragment<'a>,
     members: &HashMap<Cow<'a, str>, &'a RawValue>,
-) -> Result<Vec<Row<'a>>, UpstreamError> {
+) -> Result<Rows<'a>, UpstreamError> {
     let Some(list) = members.get("list") else {
         let others = members.keys().any(|key| key != "nextCursor");
-        return if others { Err(opener.bad_data("data.list is missing")) } else { Ok(Vec::new()) };
+        return if others { Err(opener.bad_data("data.list is missing")) } else { Ok(Rows::List(Vec::new())) };
     };
-    match rows::split(&data.part(list.get())).map_err(|_| opener.too_large("too many rows"))? {
-        Rows::List(rows) => Ok(rows),
-        Rows::NoList => Err(opener.bad_data("data.list is not a list")),
-    }
+    rows::split(&data.part(list.get())).map_err(|_| opener.too_large("too many rows"))
 }
 
 /// A cursor that cannot be read would end the list early, so it is an error.
@@ -87,9 +84,8 @@ pub fn detail(
         Err(error) if error.says_not_found() => return Ok(None),
         other => other?,
     };
-    let Rows::List(rows) = envelope.rows().map_err(|_| opener.too_large("too many rows"))? else {
-        return Err(opener.bad_data("data is not a list"));
-    };
+    let rows = envelope.rows().map_err(|_| opener.too_large("too many rows"))?;
+    let rows = rows.into_vec().ok_or_else(|| opener.bad_data("data is not a list"))?;
     if rows.is_empty() {
         return Ok(None);
     }

@@ -121,14 +121,27 @@ async fn format_change_is_not_an_empty_list() {
     for (vendor, data) in [
         (JUZIBOT, json!("系统维护")),
         (JUZIBOT, json!(5)),
+        (JUZIBOT, json!({"list": [{"externalUserId": "wm1"}]})),
+        (JUZIBOT, json!("{\"list\": []}")),
         (TANMA, json!({"records": [{"customerId": 1}]})),
         (TANMA, json!({"list": 5})),
+        (TANMA, json!({"list": {"rows": []}})),
         (TANMA, json!([{"customerId": 1}])),
         (TANMA, json!({"list": [{"customerId": 1}], "nextCursor": {"at": 1}})),
     ] {
         let stage = Damaged::answering(vendor, vendor.ok(data.clone()).to_string()).await;
         let problem = stage.list().await.problem(502, "source_bad_data");
         assert_eq!(problem["retryable"], false, "{data}");
+    }
+}
+
+#[tokio::test]
+async fn empty_lists_have_many_forms() {
+    for empty in [json!([]), json!({}), json!(null), json!(""), json!("[]")] {
+        for (vendor, data) in [(JUZIBOT, empty.clone()), (TANMA, json!({"list": empty}))] {
+            let answer = Damaged::answering(vendor, vendor.ok(data).to_string()).await.list().await.ok();
+            assert_eq!((&answer["data"], warnings(&answer)), (&json!([]), Vec::new()), "{empty}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Only the configuration says whom the gateway talks to.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -89,9 +89,15 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
             Vendor::Juzibot => vendor.envelope(0, &uri, &json!({"data": [person], "total": 300, "next": uri})),
             Vendor::Tanma => vendor.envelope(0, &uri, &json!({"data": {"list": [row], "nextCursor": uri}})),
         };
+        let of_the_asked = |row: &Value| {
+            let mut row = row.clone();
+            row["externalUserId"] = json!(null);
+            row["unionId"] = json!(uri);
+            row
+        };
         let detail = match vendor {
-            Vendor::Juzibot => vendor.ok(person.clone()),
-            Vendor::Tanma => vendor.ok(json!([row])),
+            Vendor::Juzibot => vendor.ok(of_the_asked(&person)),
+            Vendor::Tanma => vendor.ok(json!([of_the_asked(&row)])),
         };
         let stage = Bytes::of(vendor, "").await;
         let answer = |body| {

@@ -60,9 +60,17 @@ fn paths(vendor: Vendor) -> [&'static str; 2] {
 fn answers(vendor: Vendor) -> [Value; 2] {
     let file = |name: &str| fixture(&format!("{}/{name}.ok.json", vendor.name()));
     match vendor {
-        Vendor::Juzibot => [file("list"), file("detail")],
-        Vendor::Tanma => [file("list-by-qw-user-id"), file("qw-details")],
+        Vendor::Juzibot => [file("list"), of_anybody(vendor, file("detail"))],
+        Vendor::Tanma => [file("list-by-qw-user-id"), of_anybody(vendor, file("qw-details"))],
     }
+}
+
+/// A detail that is the answer to any external user id: it has the other kind of id only.
+fn of_anybody(vendor: Vendor, mut detail: Value) -> Value {
+    let row = if vendor == Vendor::Tanma { &mut detail["data"][0] } else { &mut detail["data"] };
+    row["externalUserId"] = json!(null);
+    row["unionId"] = json!("o-one");
+    detail
 }
 
 /// It went to the source, below its prefix, to this path.

@@ -145,7 +145,7 @@ async fn a_source_is_trusted_by_the_authority_that_the_configuration_names() {
         let gateway = server.gateway(host, &authority.trusted()).await;
         // The one answer that the server has is a page of Tanma's.
         gateway.get(Vendor::Tanma.list_path()).await.ok();
-        gateway.get(Vendor::Juzibot.list_path()).await.problem(502, "source_bad_payload");
+        gateway.get(Vendor::Juzibot.list_path()).await.problem(502, "source_bad_data");
         assert_eq!(server.requests(), 2);
         gateway.stop().await;
     }
