@@ -124,7 +124,9 @@ async fn nothing_in_an_answer_makes_the_gateway_talk_to_another_host() {
     }
     // A merge asks the other source about an id that the first one told.
     let source = MockServer::start().await;
-    let answer = ResponseTemplate::new(200).set_body_json(Vendor::Juzibot.ok(person));
+    let mut asked = person;
+    asked["unionId"] = json!("o-one");
+    let answer = ResponseTemplate::new(200).set_body_json(Vendor::Juzibot.ok(asked));
     Mock::given(any()).respond_with(answer).mount(&source).await;
     let gateway: Gateway = Vendor::Juzibot.gateway(&source.uri(), ALONE, "").await;
     gateway.get("/v1/customers/o-one?id_type=union_id").await.ok();
