@@ -212,8 +212,10 @@ impl Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The detail of an unknown parameter names it.
+        let names_itself = self.parameter.is_some() && self.code == "unknown";
         match self.parameter.as_deref().or(self.pointer.as_deref()) {
-            Some(place) if !place.is_empty() => write!(f, "{place}: {}", self.detail),
+            Some(place) if !place.is_empty() && !names_itself => write!(f, "{place}: {}", self.detail),
             _ => f.write_str(&self.detail),
         }
     }

@@ -88,7 +88,7 @@ pub async fn list(
     match form {
         ListForm::Page => Ok(cache_policy::uncached(&services.lists.page(&context, &query).await?)),
         ListForm::Stream if query.limit.is_some() => {
-            Err(Problem::parameter("limit", "unknown", "a stream has no limit: it brings all customers"))
+            Err(Problem::parameter("limit", "unknown", "limit is not supported for NDJSON streams"))
         }
         ListForm::Stream => Ok(ndjson::stream(services.walks.begin(&context, &query).await?)),
     }

@@ -197,6 +197,25 @@ async fn every_bad_parameter_of_a_detail_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn unknown_parameter_suggests_closest_name() {
+    let gateway = Gateway::start().await;
+    for (path, detail) in [
+        ("/v1/customers?sourc=juzibot", "unknown parameter \"sourc\"; did you mean \"source\"?"),
+        ("/v1/customers/x?OnPartial=fail", "unknown parameter \"OnPartial\"; did you mean \"on_partial\"?"),
+        ("/v1/customers/x?page=2", "unknown parameter \"page\"; known: id_type, source, staff_id, include, on_partial"),
+        ("/v1/me?verbose=1", "unknown parameter \"verbose\"; none is supported here"),
+    ] {
+        let problem = problem(&gateway.get(path).await, 400, "invalid_request");
+        assert_eq!((&problem["detail"], &problem["errors"][0]["detail"]), (&json!(detail), &json!(detail)));
+    }
+    let item = json!({"staff_id": "s", "union_id": "o", "remrk": "r", "remark": "r"});
+    let reply = gateway.post("/v1/remarks", &json!({"items": [item]})).await;
+    let problem = problem(&reply, 422, "validation_failed");
+    assert_eq!(problem["errors"][0]["detail"], "unknown field \"remrk\"; did you mean \"remark\"?");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_knows_one_parameter() {
     let gateway = Gateway::start().await;
     for path in ["/v1/remarks", "/v1/follow-ups"] {
