@@ -15,7 +15,7 @@ mod sources;
 pub mod walk;
 
 pub use audit::{Told, Trail};
-pub use context::{QuotaHandle, RequestContext, Timings};
+pub use context::{QueriedSources, QuotaHandle, RequestContext, Timings};
 pub use sources::Sources;
 
 /// The time of an answer, for people: whole seconds.
