@@ -79,7 +79,8 @@ impl ProblemCode {
 /// The detail never holds a cause chain, a URL with a query, a credential or an upstream body.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
-    /// A relative reference to the code's row in the catalogue.
+    /// The URI of the code's row in the catalogue. Absolute where the operators have configured the public URL of the
+    /// gateway, else relative to the host.
     #[serde(rename = "type")]
     pub kind: String,
     pub title: String,
