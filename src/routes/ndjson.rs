@@ -93,7 +93,7 @@ mod tests {
         let text = "a\u{2028}b\u{2029}\u{85}c\u{b}\u{c}\u{1c}\u{1d}\u{1e}\r\n\u{2027}\u{202a}乙\"";
         let mut chunk = Vec::new();
         write_line(&mut chunk, &serde_json::json!({ text: [text, "plain"] }));
-        let escaped = r#"a\u2028b\u2029\u0085c\u000b\f\u001c\u001d\u001e\r\n"#;
+        let escaped = r"a\u2028b\u2029\u0085c\u000b\f\u001c\u001d\u001e\r\n";
         let line = format!("{{\"{escaped}\u{2027}\u{202a}乙\\\"\":[\"{escaped}\u{2027}\u{202a}乙\\\"\",\"plain\"]}}\n");
         assert_eq!(String::from_utf8(chunk.clone()).unwrap(), line);
         let read: serde_json::Value = serde_json::from_slice(&chunk).unwrap();
