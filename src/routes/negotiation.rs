@@ -130,7 +130,9 @@ mod tests {
         ] {
             assert_eq!(form(accept).as_deref(), Some("application/x-ndjson"), "{accept:?}");
         }
-        for accept in ["text/html", "application/json;q=0, application/x-ndjson;q=0", "*/*;q=0", "application/json+x"] {
+        for accept in
+            ["text/html", "application/json;q=0, application/x-ndjson;q=0", "*/*;q=0", "application/vnd.api+json"]
+        {
             assert_eq!(form(&[accept]), None, "{accept}");
         }
     }
@@ -157,6 +159,15 @@ mod tests {
         }
         for accept in ["application/json;charset=utf-8;q=0", "text/csv;charset=utf-8", "application/json; Q=0.000"] {
             assert_eq!(form(&[accept]), None, "{accept}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_accept_is_read(accept in "[ -~é]{0,40}|(\\*/\\*|application/(json|x-ndjson)|[;,=\"\\\\ ]|q=[0-9.]{1,3}|é){0,12}") {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, axum::http::HeaderValue::from_bytes(accept.as_bytes()).unwrap());
+            let _chosen = choose(&headers, PAGE_OR_STREAM);
         }
     }
 
