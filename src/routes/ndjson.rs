@@ -68,10 +68,13 @@ fn write_line<T: Serialize>(chunk: &mut Vec<u8>, line: &T) {
 struct LineFormatter;
 
 const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+/// The first bytes of these in UTF-8.
+const LEADING_BYTES: [u8; 2] = [0xc2, 0xe2];
 
 impl Formatter for LineFormatter {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.is_ascii() {
+        // Few texts have such a byte: Chinese characters begin with others.
+        if !fragment.bytes().any(|byte| LEADING_BYTES.contains(&byte)) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
