@@ -50,7 +50,7 @@ pub fn render(mut response: Response, request_id: &str, public_url: &str) -> Res
     response
 }
 
-/// The seconds of `Retry-After`. A caller that may try the same again is always told when (429, 503 and 504).
+/// The seconds of `Retry-After`. Every 429, 503 and 504 has them.
 fn retry_after(problem: &Problem) -> Option<u64> {
     let known = problem.retry_after.map(|after| ceil_seconds(after).max(1));
     known.or_else(|| matches!(problem.status, 429 | 503 | 504).then_some(1))

@@ -16,7 +16,8 @@ pub fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     (edits * 3 <= length.max(3)).then_some(name)
 }
 
-/// Says that a name is unknown, and which was probably meant or which there are. `what` is a noun, such as "parameter".
+/// Describes an unknown name: suggests the closest known name, or lists the known ones. `what` is a noun, such as
+/// "parameter".
 pub fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     match closest(given, known.iter().copied()) {
         Some(meant) => format!("unknown {what} \"{given}\"; did you mean \"{meant}\"?"),

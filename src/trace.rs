@@ -71,7 +71,7 @@ pub async fn within<F: Future>(trace: Option<TraceParent>, future: F) -> F::Outp
     }
 }
 
-/// The same for what is polled by hand.
+/// Runs `act` as a part of a trace; for bodies and futures that are polled by hand.
 pub fn entered<T>(trace: Option<TraceParent>, act: impl FnOnce() -> T) -> T {
     match trace {
         Some(trace) => CURRENT.sync_scope(trace, act),
@@ -79,8 +79,8 @@ pub fn entered<T>(trace: Option<TraceParent>, act: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Wraps what is to run in a task of its own: it stays a part of the same trace, and its log lines carry the id of the
-/// request that started it, also where others come to wait for it.
+/// Wraps a future for `tokio::spawn`: it stays part of the current trace, and its log lines carry the id of the request
+/// that started it, also when other requests wait for it.
 pub fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
     within(current(), future.in_current_span())
 }

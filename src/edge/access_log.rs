@@ -19,7 +19,7 @@ use crate::service::QueriedSources;
 use crate::telemetry;
 use crate::trace::{self, TraceParent};
 
-/// What the inner layers find out about a request. Clones are of the same request.
+/// Facts that inner layers record about a request for its access line. Clones belong to the same request.
 #[derive(Clone, Default)]
 pub(super) struct AccessNotes {
     caller: Arc<OnceLock<CallerId>>,
@@ -53,7 +53,7 @@ pub(super) struct AccessLine {
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl AccessLine {
-    /// Counts the request and goes along with its answer.
+    /// Records the answer, counts the request in the metrics, and attaches the line to the response body.
     pub(super) fn follow(mut self, response: Response) -> Response {
         let (status, code) =
             (response.status().as_u16(), error::problem_of(&response).map(|problem| problem.code.as_str()));
@@ -98,7 +98,7 @@ impl Drop for AccessLine {
     }
 }
 
-/// A method as a label: a caller may send any word.
+/// A method as a label; methods that callers make up share one.
 pub(super) fn known(method: &Method) -> &str {
     match *method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {

@@ -1,4 +1,4 @@
-//! Cross-origin requests: which origins may call, and with which headers.
+//! Cross-origin requests (CORS): the allowed origins and headers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tower_http::cors::CorsLayer;
 /// How long a browser may remember the answer to a preflight.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// What pages of other origins may do.
+/// Permissions of pages of other origins.
 #[derive(Debug, Clone, Default)]
 pub struct Cors {
     /// Origins whose pages may call; with none, no page of another origin may.

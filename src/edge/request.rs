@@ -26,7 +26,7 @@ const MAX_ID_CHARS: usize = 128;
 #[derive(Clone)]
 pub(super) struct RequestId(pub(super) Arc<str>);
 
-/// What [`identify`] goes by.
+/// Configuration of [`identify`].
 #[derive(Clone)]
 pub(super) struct Identification {
     pub(super) client: ClientAddress,

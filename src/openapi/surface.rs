@@ -1,4 +1,4 @@
-//! What the edge needs to know of the operations, read off the document so that the two cannot differ.
+//! Headers and methods of the operations, taken from the document for the edge, so that the two cannot differ.
 
 use std::collections::{BTreeSet, HashMap};
 

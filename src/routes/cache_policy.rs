@@ -48,7 +48,7 @@ pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
 /// compared without regard to case (§5.2), which the reader of the `headers` crate does not do.
 ///
 /// `fetch` in browsers and in Node adds `no-cache` to each request that has `If-None-Match` (Fetch, "HTTP-network-or-cache
-/// fetch"), so beside that header it says nothing of what the caller wants, and is ignored.
+/// fetch"), so the directive is ignored beside that header.
 pub fn freshness(request: &HeaderMap) -> Freshness {
     if request.contains_key(IF_NONE_MATCH) {
         return Freshness::Cached;

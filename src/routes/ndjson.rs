@@ -63,8 +63,8 @@ fn write_line<T: Serialize>(chunk: &mut Vec<u8>, line: &T) {
     chunk.push(b'\n');
 }
 
-/// JSON without the characters that JSON allows in strings and that common line readers split at, Python's
-/// `str.splitlines` among them: U+0085, U+2028 and U+2029 are escaped, control characters are in all JSON.
+/// Writes JSON that contains no line separator. JSON itself escapes control characters; this escapes U+0085, U+2028 and
+/// U+2029 too, at which readers such as Python's `str.splitlines` split lines.
 struct LineFormatter;
 
 const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];

@@ -21,7 +21,7 @@ pub struct RequestContext {
     pub queried: QueriedSources,
 }
 
-/// The sources that a request has queried, for the access log; those whose cached record was enough are not among them.
+/// Sources that a request has queried, for the access log. A source whose cached record was served is not included.
 #[derive(Debug, Clone, Default)]
 pub struct QueriedSources(Arc<Mutex<Vec<SourceName>>>);
 
@@ -33,7 +33,7 @@ impl QueriedSources {
         }
     }
 
-    /// Takes a source back that turned out not to be queried.
+    /// Removes a source that turned out not to be queried.
     pub fn remove(&self, source: &SourceName) {
         self.lock().retain(|queried| queried != source);
     }

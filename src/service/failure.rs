@@ -105,7 +105,7 @@ pub fn log(error: &UpstreamError) {
     );
 }
 
-/// The kind of a failure as a stable word for the log.
+/// A failure's kind as a stable value for the log.
 fn kind(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused { .. } => "refused",

@@ -109,8 +109,8 @@ impl<'de> Deserialize<'de> for Members {
 
 /// The claims of a token that a key has vouched for.
 ///
-/// An optional claim that is there must be of its type, which `null` is not: a token that says `"sources": null` does not
-/// mean all of them.
+/// An optional claim must have its type where it is present. `null` is refused, so that `"sources": null` does not mean
+/// all sources.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     exp: Option<Number>,
@@ -142,7 +142,7 @@ impl Words {
     }
 }
 
-/// Reads a claim that is there; `null` is refused like any other wrong type.
+/// Deserializes a claim that is present; `null` is refused like any other wrong type.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
