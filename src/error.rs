@@ -27,25 +27,33 @@ pub fn problem_of(response: &Response) -> Option<&Problem> {
     response.extensions().get::<Box<Problem>>().map(AsRef::as_ref)
 }
 
-/// Writes the problem that a response carries into its body and headers; leaves other responses as they are.
-pub fn render(mut response: Response, request_id: &str) -> Response {
+/// Writes the problem that a response carries into its body and headers; leaves other responses as they are. `public_url`
+/// is where callers reach the service, without a slash at its end; empty where that is not known.
+pub fn render(mut response: Response, request_id: &str, public_url: &str) -> Response {
     let Some(problem) = response.extensions().get::<Box<Problem>>() else {
         return response;
     };
     let mut problem = problem.clone();
     problem.request_id = Some(request_id.to_owned());
+    problem.kind.insert_str(0, public_url);
     let body = serde_json::to_vec(&problem).expect("a problem has a JSON form");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(after) = problem.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(after).max(1)));
+    if let Some(seconds) = retry_after(&problem) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(challenge) = problem.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     *response.body_mut() = Body::from(body);
     response
+}
+
+/// The seconds of `Retry-After`. Every 429, 503 and 504 has them.
+fn retry_after(problem: &Problem) -> Option<u64> {
+    let known = problem.retry_after.map(|after| ceil_seconds(after).max(1));
+    known.or_else(|| matches!(problem.status, 429 | 503 | 504).then_some(1))
 }
 
 /// Whole seconds, rounded up.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use tracing::Instrument;
+
 tokio::task_local! {
     static CURRENT: TraceParent;
 }
@@ -69,9 +71,18 @@ pub async fn within<F: Future>(trace: Option<TraceParent>, future: F) -> F::Outp
     }
 }
 
-/// What is to run in a task of its own, as a part of the same trace.
+/// Runs `act` as a part of a trace; for bodies and futures that are polled by hand.
+pub fn entered<T>(trace: Option<TraceParent>, act: impl FnOnce() -> T) -> T {
+    match trace {
+        Some(trace) => CURRENT.sync_scope(trace, act),
+        None => act(),
+    }
+}
+
+/// Wraps a future for `tokio::spawn`: it stays part of the current trace, and its log lines carry the id of the request
+/// that started it, also when other requests wait for it.
 pub fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    within(current(), future)
+    within(current(), future.in_current_span())
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config::Config;
-use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Edge, SWEEP_EVERY, Timeouts};
+use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Cors, Edge, SWEEP_EVERY, Timeouts};
 use crate::live::{self, Live, Reread};
 use crate::model::{CallerId, SourceName};
-use crate::openapi;
+use crate::openapi::{self, Surface};
 use crate::outbound::ClientError;
 use crate::routes::{self, Services, docs, health};
 use crate::service::Sources;
@@ -193,6 +193,9 @@ impl App {
         let authenticator = Authenticator::new(&config.auth, config.callers.clone(), names, &config.client)?;
         files.extend(authenticator.files());
         let server = &config.server;
+        let public_url = server.public_url.as_ref();
+        let document = openapi::spec(public_url);
+        let surface = Surface::of(&document);
         let edge = Edge {
             authenticator: Arc::new(authenticator),
             quotas: Arc::new(Quotas::new(config.rate_limit.default, overrides)),
@@ -204,14 +207,19 @@ impl App {
             timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,
             body_limit: server.body_limit,
-            cors_origins: config.cors_origins.clone(),
+            cors: Cors {
+                origins: config.cors_origins.clone(),
+                request_headers: surface.request_headers,
+                response_headers: surface.response_headers,
+            },
+            methods: Arc::new(surface.methods),
+            public_url: public_url.map_or("", |url| url.as_str().trim_end_matches('/')).into(),
         };
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();
         let mut public = edge.protect(api.with_state(services)).merge(open);
         if config.docs_enabled {
-            let public_url = server.public_url.as_ref();
-            public = public.merge(docs::docs(openapi::to_json(&openapi::spec(public_url)), public_url));
+            public = public.merge(docs::docs(openapi::to_json(&document), public_url));
         }
         let readiness = health::Readiness::default();
         Ok(Self {

@@ -36,21 +36,27 @@ pub struct AddressLimitConfig {
 
 /// One limiter, shared by all connections.
 #[derive(Clone)]
-pub struct AddressLimit(Arc<GovernorConfig<ClientAddress, NoOpMiddleware>>);
+pub struct AddressLimit {
+    governor: Arc<GovernorConfig<ClientAddress, NoOpMiddleware>>,
+    client: ClientAddress,
+}
 
 impl AddressLimit {
     pub fn new(config: AddressLimitConfig) -> Self {
-        let mut builder = GovernorConfigBuilder::default().key_extractor(ClientAddress {
-            trusted: config.trusted_proxies.into(),
-            header: config.header,
-            seed: RandomState::new(),
-        });
+        let client =
+            ClientAddress { trusted: config.trusted_proxies.into(), header: config.header, seed: RandomState::new() };
+        let mut builder = GovernorConfigBuilder::default().key_extractor(client.clone());
         builder.period(config.quota.period()).burst_size(config.quota.burst.get());
-        Self(Arc::new(builder.finish().expect("period and burst are above 0")))
+        Self { governor: Arc::new(builder.finish().expect("period and burst are above 0")), client }
+    }
+
+    /// How a request's client is found.
+    pub(super) fn client(&self) -> ClientAddress {
+        self.client.clone()
     }
 
     pub(super) fn layer(&self) -> GovernorLayer<ClientAddress, NoOpMiddleware, axum::body::Body> {
-        GovernorLayer::new(self.0.clone()).error_handler(|error| match error {
+        GovernorLayer::new(self.governor.clone()).error_handler(|error| match error {
             GovernorError::TooManyRequests { wait_time, .. } => {
                 // The crate rounds down; a second more is never too early.
                 Problem::new(ProblemCode::RateLimited, "too many requests from this address")
@@ -64,8 +70,8 @@ impl AddressLimit {
     }
 
     pub(super) fn sweep(&self) {
-        self.0.limiter().retain_recent();
-        self.0.limiter().shrink_to_fit();
+        self.governor.limiter().retain_recent();
+        self.governor.limiter().shrink_to_fit();
     }
 }
 
@@ -86,13 +92,18 @@ impl KeyExtractor for ClientAddress {
     type Key = Bucket;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<Bucket, GovernorError> {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().ok_or(GovernorError::UnableToExtractKey)?;
-        let client = self.client(peer.0.ip().to_canonical(), request.headers());
+        let client = self.of(request).ok_or(GovernorError::UnableToExtractKey)?;
         Ok(Bucket(self.seed.hash_one(network(client)) % BUCKETS))
     }
 }
 
 impl ClientAddress {
+    /// The address of a request's client; `None` where the request came over no connection.
+    pub(super) fn of<T>(&self, request: &Request<T>) -> Option<IpAddr> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
+        Some(self.client(peer.0.ip().to_canonical(), request.headers()))
+    }
+
     /// Walks from the peer leftwards through what proxies wrote, as long as the one who says it is trusted. A proxy of ours
     /// that names no address is believed no further: then it is counted itself.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -183,7 +194,7 @@ mod tests {
             trusted_proxies: Vec::new(),
             header: ClientAddressHeader::XForwardedFor,
         });
-        let (limiter, extractor) = (limit.0.limiter(), extractor());
+        let (limiter, extractor) = (limit.governor.limiter(), extractor());
         let mut refused = 0;
         for n in 0..1_000_000_u32 {
             let [a, b] = [n >> 16, n & 0xffff].map(|half| u16::try_from(half).unwrap());

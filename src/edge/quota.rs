@@ -14,18 +14,23 @@ use crate::service::{QuotaHandle, RequestContext, Timings, Told};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
+use super::access_log::AccessNotes;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let (Some(caller), Some(deadline), Some(RequestId(request_id))) =
-        (extensions.get::<Arc<Caller>>(), extensions.get::<Deadline>(), extensions.get::<RequestId>())
-    else {
+    let (Some(caller), Some(deadline), Some(RequestId(request_id)), Some(notes)) = (
+        extensions.get::<Arc<Caller>>(),
+        extensions.get::<Deadline>(),
+        extensions.get::<RequestId>(),
+        extensions.get::<AccessNotes>(),
+    ) else {
         return Problem::new(ProblemCode::Internal, "a layer of the edge is missing").into_response();
     };
-    let (caller, deadline, request_id) = (caller.clone(), *deadline, request_id.clone());
+    let (caller, deadline, request_id, queried) =
+        (caller.clone(), *deadline, request_id.clone(), notes.sources.clone());
     match QuotaHandle::open(quotas, caller.clone()) {
         Ok(quota) => {
             let timings = Timings::default();
@@ -37,6 +42,7 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
                 request_id,
                 timings: timings.clone(),
                 told,
+                queried,
             });
             let mut response = next.run(request).await;
             if let Some(spent) = spent(&timings) {

@@ -79,7 +79,8 @@ impl ProblemCode {
 /// The detail never holds a cause chain, a URL with a query, a credential or an upstream body.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
-    /// A relative reference to the code's row in the catalogue.
+    /// The URI of the code's row in the catalogue. Absolute where the operators have configured the public URL of the
+    /// gateway, else relative to the host.
     #[serde(rename = "type")]
     pub kind: String,
     pub title: String,
@@ -212,8 +213,10 @@ impl Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The detail of an unknown parameter names it.
+        let names_itself = self.parameter.is_some() && self.code == "unknown";
         match self.parameter.as_deref().or(self.pointer.as_deref()) {
-            Some(place) if !place.is_empty() => write!(f, "{place}: {}", self.detail),
+            Some(place) if !place.is_empty() && !names_itself => write!(f, "{place}: {}", self.detail),
             _ => f.write_str(&self.detail),
         }
     }

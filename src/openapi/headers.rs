@@ -114,7 +114,7 @@ fn answered(operation: &Operation, status: &str) -> Vec<&'static str> {
     match status {
         "200" | "304" => names.push("vary"),
         "401" | "403" => names.push("www-authenticate"),
-        "409" | "429" | "503" => names.push("retry-after"),
+        "409" | "429" | "503" | "504" => names.push("retry-after"),
         _ => {}
     }
     // A refusal that reached a source is replayed too.

@@ -3,6 +3,7 @@
 mod examples;
 mod headers;
 mod problems;
+mod surface;
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -11,6 +12,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::model::{Fault, Problem, ProblemCode, UpstreamReply};
 use crate::routes;
+
+pub use surface::Surface;
 
 /// The group of the operations that ask no source.
 const ABOUT: &str = "about";

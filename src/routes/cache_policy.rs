@@ -1,7 +1,7 @@
 //! Answers and the headers that say how long they hold and how they came about (contract §5).
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine;
@@ -46,7 +46,13 @@ pub fn detail(detail: &Detail, raw: bool, request: &HeaderMap) -> Response {
 
 /// Whether the caller asks for an answer of now: `Cache-Control: no-cache` (RFC 9111 §5.2.1.4). Names of directives are
 /// compared without regard to case (§5.2), which the reader of the `headers` crate does not do.
+///
+/// `fetch` in browsers and in Node adds `no-cache` to each request that has `If-None-Match` (Fetch, "HTTP-network-or-cache
+/// fetch"), so the directive is ignored beside that header.
 pub fn freshness(request: &HeaderMap) -> Freshness {
+    if request.contains_key(IF_NONE_MATCH) {
+        return Freshness::Cached;
+    }
     let values = request.get_all(CACHE_CONTROL).iter();
     let mut directives = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     if directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-cache")) {

@@ -88,7 +88,7 @@ pub async fn list(
     match form {
         ListForm::Page => Ok(cache_policy::uncached(&services.lists.page(&context, &query).await?)),
         ListForm::Stream if query.limit.is_some() => {
-            Err(Problem::parameter("limit", "unknown", "a stream has no limit: it brings all customers"))
+            Err(Problem::parameter("limit", "unknown", "limit is not supported for NDJSON streams"))
         }
         ListForm::Stream => Ok(ndjson::stream(services.walks.begin(&context, &query).await?)),
     }
@@ -121,11 +121,13 @@ pub struct DetailParamsDoc {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the headers to the document")]
 pub struct CacheHeaders {
-    /// The `ETag` of the answer that the caller has: where it still holds, a 304 says so. What cannot be read is passed
-    /// over.
+    /// The `ETag` of the answer that the caller has: if nothing has changed, the answer is a 304 without a body. Invalid
+    /// values are ignored. A request with this header is answered from the cache: `Cache-Control: no-cache` beside it is
+    /// ignored, because `fetch` in browsers and in Node adds that by itself.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
-    /// `no-cache` asks the sources anew; all else is passed over.
+    /// `no-cache` queries the sources again, unless the request has `If-None-Match`: leave that out to force it. Other
+    /// directives are ignored.
     #[param(rename = "Cache-Control", required = false)]
     cache_control: Option<String>,
 }

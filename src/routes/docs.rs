@@ -45,7 +45,9 @@ pub fn docs(openapi_json: String, public_url: Option<&Url>) -> Router {
             response.headers_mut().extend(headers.clone());
             std::future::ready(response)
         }));
-    Router::new().route("/openapi.json", get(serve)).merge(page)
+    // Relative like the others. Whoever opens the bare host looks for the documentation.
+    let root = get(|| async { (StatusCode::SEE_OTHER, [(LOCATION, "docs/")]) });
+    Router::new().route("/", root).route("/openapi.json", get(serve)).merge(page)
 }
 
 /// As strict as the Swagger UI allows: it sets styles of elements, and asks the service where "Try it out" is used.

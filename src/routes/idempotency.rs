@@ -9,7 +9,6 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use crate::model::{BatchAnswer, Problem, ProblemCode};
 use crate::service::batch::Target;
@@ -86,7 +85,7 @@ impl<'a> Once<'a> {
                     let lost = |_panic| Err(lost());
                     settle(claim, AssertUnwindSafe(write).catch_unwind().await.unwrap_or_else(lost))
                 };
-                let run = self.writes.spawn(trace::carried(run.in_current_span()));
+                let run = self.writes.spawn(trace::carried(run));
                 run.await.unwrap_or_else(|_cut| Err(lost()))
             }
             Begun::Replay(answer) => {

@@ -1,6 +1,6 @@
 //! What a request brings along, passed explicitly.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
@@ -18,6 +18,36 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     pub timings: Timings,
     pub told: Told,
+    pub queried: QueriedSources,
+}
+
+/// Sources that a request has queried, for the access log. A source whose cached record was served is not included.
+#[derive(Debug, Clone, Default)]
+pub struct QueriedSources(Arc<Mutex<Vec<SourceName>>>);
+
+impl QueriedSources {
+    pub fn add(&self, source: &SourceName) {
+        let mut sources = self.lock();
+        if !sources.contains(source) {
+            sources.push(source.clone());
+        }
+    }
+
+    /// Removes a source that turned out not to be queried.
+    pub fn remove(&self, source: &SourceName) {
+        self.lock().retain(|queried| queried != source);
+    }
+
+    /// The names with commas between; `None` where no source was queried.
+    pub fn to_text(&self) -> Option<String> {
+        let sources = self.lock();
+        let names: Vec<&str> = sources.iter().map(SourceName::as_str).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SourceName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What each source took of a request's time, in the order of their answers.

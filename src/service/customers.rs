@@ -176,7 +176,11 @@ impl Customers {
         let (request, get, source) = (request.clone(), get.clone(), parts[index].source.clone());
         let begun = Instant::now();
         Some(Box::pin(async move {
+            context.queried.add(&source.name);
             let looked = self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
+            if looked.is_from_cache() {
+                context.queried.remove(&source.name);
+            }
             context.timings.note(&source.name, begun.elapsed());
             (index, looked)
         }))

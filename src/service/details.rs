@@ -44,6 +44,13 @@ pub struct Looked {
     pub fetched_at: Option<Timestamp>,
 }
 
+impl Looked {
+    /// Whether the cached record was served without waiting for the source.
+    pub fn is_from_cache(&self) -> bool {
+        self.cache.hit && !matches!(self.outcome, Outcome::Stale(..))
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Found(Arc<SourcedCustomer>),

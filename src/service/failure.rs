@@ -81,6 +81,42 @@ pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Pr
 pub fn log(error: &UpstreamError) {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    let clock_ahead_seconds = error.clock.and_then(|clock| clock.ahead).map(|ahead| ahead.as_secs());
-    tracing::warn!(source = %error.name, failure = %error.failure, clock_ahead_seconds, causes = ?causes, "a source failed");
+    let (class, status, reply) = match &error.failure {
+        Failure::Refused { class, status, reply } => (Some(class.as_str()), Some(*status), reply.as_ref()),
+        _ => (None, None, None),
+    };
+    let (phase, detail) = match &error.failure {
+        Failure::TimedOut { phase, .. } | Failure::DeadlinePassed { phase, .. } => (Some(phase.as_str()), None),
+        Failure::BadPayload(detail) | Failure::BadData(detail) => (None, Some(detail.as_str())),
+        _ => (None, None),
+    };
+    tracing::warn!(
+        source = error.name.as_str(),
+        code = error.code().as_str(),
+        failure = kind(&error.failure),
+        class,
+        status,
+        source_code = reply.map(|reply| reply.code.as_str()),
+        phase,
+        detail,
+        clock_ahead_seconds = error.clock.and_then(|clock| clock.ahead).map(|ahead| ahead.as_secs()),
+        causes = (!causes.is_empty()).then(|| causes.join(": ")),
+        "a source failed"
+    );
+}
+
+/// A failure's kind as a stable value for the log.
+fn kind(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Refused { .. } => "refused",
+        Failure::BadPayload(_) => "unreadable_answer",
+        Failure::BadData(_) => "unusable_data",
+        Failure::Unreachable => "unreachable",
+        Failure::ConnectionLost => "connection_lost",
+        Failure::TimedOut { .. } => "timed_out",
+        Failure::DeadlinePassed { .. } => "deadline_passed",
+        Failure::Busy => "busy",
+        Failure::QuotaSpent => "quota_spent",
+        Failure::CircuitOpen => "breaker_open",
+    }
 }

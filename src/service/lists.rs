@@ -150,6 +150,7 @@ impl OpenList {
     /// Reads the upstream page at which the walk stands, for a request that waits for it.
     pub(super) async fn read_for(&self, context: &RequestContext, state: &WalkState) -> Result<ReadPage, Problem> {
         let begun = Instant::now();
+        context.queried.add(&self.source);
         let page = self.read(state, context.deadline).await;
         context.timings.note(&self.source, begun.elapsed());
         page

@@ -16,7 +16,7 @@ pub mod walk;
 mod warning_list;
 
 pub use audit::{Told, Trail};
-pub use context::{QuotaHandle, RequestContext, Timings};
+pub use context::{QueriedSources, QuotaHandle, RequestContext, Timings};
 pub use sources::Sources;
 
 /// The time of an answer, for people: whole seconds.

@@ -32,7 +32,7 @@ impl CodeClass {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
             Self::Credentials => "credentials",

@@ -110,6 +110,8 @@ async fn reads(audit: &mut Audit) {
     audit.add(DETAIL, 200, &gateway.get(&format!("{path}?include=raw")).await);
     audit.add(DETAIL, 304, &gateway.get_with(&path, &[("if-none-match", first.header("etag"))]).await);
     audit.add(DETAIL, 404, &gateway.get("/v1/customers/wm_nobody").await);
+    audit.add(DETAIL, 504, &gateway.get_with("/v1/customers/wm_late", &[("prefer", "wait=0")]).await);
+    audit.add(LIST, 504, &gateway.get_with(list, &[("prefer", "wait=0")]).await);
     let scopeless = Token::with(&json!({"scope": ""})).bearer();
     for (operation, path) in [(LIST, list), (DETAIL, path.as_str())] {
         audit.add(operation, 400, &gateway.get(&format!("{path}{}x=1", if path == list { "&" } else { "?" })).await);

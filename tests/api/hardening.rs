@@ -131,9 +131,24 @@ async fn the_page_of_the_documentation_says_how_little_it_needs() {
     }
     let off = GatewayOptions { extra: "[docs]\nenabled = false".to_owned(), ..GatewayOptions::default() };
     let gateway = Gateway::with(off).await;
-    for path in ["/docs", "/docs/", "/docs/index.html", "/openapi.json"] {
+    for path in ["/", "/docs", "/docs/", "/docs/index.html", "/openapi.json"] {
         gateway.get(path).await.problem(404, "not_found");
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn root_redirects_to_docs() {
+    let gateway = Gateway::start().await;
+    for method in ["GET", "HEAD"] {
+        let mut request = WireRequest::get("/");
+        request.method = method;
+        let reply = request.send(&gateway).await.unwrap();
+        // Relative, so that an ingress that takes a prefix off need not rewrite it.
+        assert!(reply.status == 303 && reply.head.contains("\r\nlocation: docs/\r\n"), "{method}: {}", reply.head);
+        assert_eq!(reply.body, "");
+    }
+    assert!(gateway.get("/").await.body.contains("<title>scrm-gateway</title>"));
     gateway.stop().await;
 }
 
@@ -168,6 +183,34 @@ async fn a_method_that_a_route_has_not_is_refused_and_head_is_get_without_its_bo
             }
         }
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn preflight_allows_every_documented_header_and_answer_exposes_it() {
+    let extra = "[cors]\norigins = [\"https://app.example\"]".to_owned();
+    let gateway = Gateway::with(GatewayOptions { extra, ..GatewayOptions::default() }).await;
+    let document = gateway.get("/openapi.json").await.json();
+    let set = |list: &str| -> BTreeSet<String> { list.split(',').map(|name| name.trim().to_lowercase()).collect() };
+    let mut documented = BTreeSet::from(["accept", "authorization", "content-type"].map(str::to_owned));
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let headers = parameters.filter(|parameter| parameter["in"] == "header");
+            documented.extend(headers.map(|header| header["name"].as_str().unwrap().to_lowercase()));
+        }
+    }
+    for name in ["traceparent", "if-none-match", "cache-control", "idempotency-key", "prefer", "x-request-id"] {
+        assert!(documented.contains(name), "{name}");
+    }
+    for path in READS.iter().chain(&WRITES) {
+        let answer = preflight(&gateway, path, "https://app.example").await;
+        assert_eq!(set(answer.header("access-control-allow-headers")), documented, "{path}");
+    }
+    let answered: BTreeSet<String> =
+        document["components"]["headers"].as_object().unwrap().keys().map(|name| name.to_lowercase()).collect();
+    let answer = gateway.get_with("/v1/me", &[("origin", "https://app.example")]).await;
+    assert_eq!(set(answer.header("access-control-expose-headers")), answered);
     gateway.stop().await;
 }
 

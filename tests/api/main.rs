@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod about;
+mod access_log;
 mod accounting;
 mod answered_headers;
 mod audit;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Reply, Token};
+use crate::support::{Gateway, GatewayOptions, Reply, Token, WireRequest};
 
 /// What every problem has, whatever it is about.
 #[track_caller]
@@ -52,9 +52,7 @@ fn set_of(expected: &[(&str, &str)]) -> BTreeSet<(String, String)> {
 #[tokio::test]
 async fn a_route_that_is_not_there_is_a_problem_whoever_asks() {
     let gateway = Gateway::start().await;
-    for path in
-        ["/", "/v1", "/v1/customers/", "/v1/customers/a/b", "/v2/customers", "/v1/nope?x=1", "/livez", "/metrics"]
-    {
+    for path in ["/v1", "/v1/customers/", "/v1/customers/a/b", "/v2/customers", "/v1/nope?x=1", "/livez", "/metrics"] {
         for headers in [&[][..], &[("authorization", "")]] {
             problem(&gateway.get_with(path, headers).await, 404, "not_found");
         }
@@ -72,11 +70,18 @@ async fn a_method_that_the_route_has_not_is_told_which_it_has() {
         (Method::GET, "/v1/remarks", &["POST"]),
         (Method::PATCH, "/v1/remarks", &["POST"]),
         (Method::GET, "/v1/follow-ups", &["POST"]),
+        (Method::POST, "/v1/errors", &["GET", "HEAD"]),
+        (Method::POST, "/v1/me", &["GET", "HEAD"]),
+        (Method::POST, "/v1/sources", &["GET", "HEAD"]),
+        (Method::POST, "/", &["GET", "HEAD"]),
+        (Method::PUT, "/docs/", &["GET", "HEAD"]),
+        (Method::POST, "/openapi.json", &["GET", "HEAD"]),
     ] {
         let reply = gateway.send(method.clone(), path, &[], None).await;
-        problem(&reply, 405, "method_not_allowed");
+        let refused = problem(&reply, 405, "method_not_allowed");
         let told: BTreeSet<&str> = reply.header("allow").split(',').map(str::trim).collect();
         assert_eq!(told, allowed.iter().copied().collect(), "{method} {path}");
+        assert_eq!(refused["detail"], format!("this path allows only: {}", allowed.join(", ")), "{method} {path}");
     }
     gateway.stop().await;
 }
@@ -197,6 +202,25 @@ async fn every_bad_parameter_of_a_detail_is_named_at_once() {
 }
 
 #[tokio::test]
+async fn unknown_parameter_suggests_closest_name() {
+    let gateway = Gateway::start().await;
+    for (path, detail) in [
+        ("/v1/customers?sourc=juzibot", "unknown parameter \"sourc\"; did you mean \"source\"?"),
+        ("/v1/customers/x?OnPartial=fail", "unknown parameter \"OnPartial\"; did you mean \"on_partial\"?"),
+        ("/v1/customers/x?page=2", "unknown parameter \"page\"; known: id_type, source, staff_id, include, on_partial"),
+        ("/v1/me?verbose=1", "unknown parameter \"verbose\"; none is supported here"),
+    ] {
+        let problem = problem(&gateway.get(path).await, 400, "invalid_request");
+        assert_eq!((&problem["detail"], &problem["errors"][0]["detail"]), (&json!(detail), &json!(detail)));
+    }
+    let item = json!({"staff_id": "s", "union_id": "o", "remrk": "r", "remark": "r"});
+    let reply = gateway.post("/v1/remarks", &json!({"items": [item]})).await;
+    let problem = problem(&reply, 422, "validation_failed");
+    assert_eq!(problem["errors"][0]["detail"], "unknown field \"remrk\"; did you mean \"remark\"?");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_knows_one_parameter() {
     let gateway = Gateway::start().await;
     for path in ["/v1/remarks", "/v1/follow-ups"] {
@@ -253,6 +277,38 @@ async fn a_well_formed_request_id_comes_back_and_any_other_is_replaced() {
         made.insert(id);
     }
     assert_eq!(made.len(), 6, "each request has its own");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn problem_type_is_absolute_under_public_url() {
+    const PUBLIC: &str = "https://gateway.example/scrm";
+    let few = "{ requests = 2, window = \"300h\", burst = 2 }";
+    let gateway = Gateway::with(GatewayOptions {
+        server: format!("public_url = \"{PUBLIC}\"\nbody_limit = \"64B\""),
+        rate_limit: format!("default = {few}"),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let type_of = |problem: &Value, code: &str| {
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["type"], format!("{PUBLIC}/v1/errors#{code}"));
+    };
+    let json = [("content-type", "application/json")];
+    for (method, path, headers, body, code) in [
+        (Method::GET, "/v1/nope", &[][..], "", "not_found"),
+        (Method::DELETE, "/v1/me", &[], "", "method_not_allowed"),
+        (Method::GET, "/v1/me", &[("authorization", "")], "", "unauthenticated"),
+        (Method::GET, "/v1/me?x=1", &[], "", "invalid_request"),
+        (Method::POST, "/v1/remarks", &json, &"x".repeat(65), "payload_too_large"),
+        (Method::GET, "/v1/me", &[], "", "rate_limited"),
+    ] {
+        let reply = gateway.send(method, path, headers, Some(body.into())).await;
+        type_of(&reply.json(), code);
+    }
+    // A refusal of the edge, before any route.
+    let smuggled = WireRequest::get("/v1/me").with("host", "elsewhere.example").send(&gateway).await.unwrap();
+    type_of(&smuggled.problem(), "invalid_request");
     gateway.stop().await;
 }
 

@@ -46,6 +46,36 @@ async fn a_stream_brings_every_customer_once_and_ends_with_the_count() {
     gateway.stop().await;
 }
 
+/// The lines as Python's `str.splitlines` and other readers see them.
+fn split_lines(text: &str) -> Vec<&str> {
+    let separators = ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+    text.strip_suffix('\n').unwrap().split(separators).collect()
+}
+
+#[tokio::test]
+async fn line_separators_within_values_do_not_break_lines() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cases/juzibot-list-line-separators.json");
+    let page = std::fs::read_to_string(path).unwrap();
+    let page = page.replacen("\"remark\": \"乙\"", "\"remark\": \"乙\u{2029}丙\"", 1);
+    let source = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(200).set_body_raw(page, "application/json"))
+        .mount(&source)
+        .await;
+    let gateway = Gateway::with(GatewayOptions { juzibot_url: Some(source.uri()), ..GatewayOptions::default() }).await;
+    for query in ["", "&include=raw"] {
+        let reply = gateway.get_with(&format!("/v1/customers?source=juzibot{query}"), &STREAM).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        let lines: Vec<Value> =
+            split_lines(&reply.body).iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+        let names: Vec<&str> = lines.iter().filter_map(|line| line["name"].as_str()).collect();
+        assert_eq!(names, ["a\u{2028}b", "c\u{85}d"]);
+        assert_eq!(lines[0]["relations"][0]["remark"], "乙\u{2029}丙");
+        assert_eq!(lines.last().unwrap()["end"]["count"], 2);
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_cursor_source_streams_too() {
     let gateway = Gateway::with(customers(3500)).await;

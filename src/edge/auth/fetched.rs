@@ -12,6 +12,7 @@ use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::outbound::{self, ClientConfig, ClientError};
 use crate::telemetry::metrics;
@@ -21,7 +22,7 @@ use super::{Issuer, JwksUrl, KeySet};
 /// How long one fetch may take, from the first byte sent to the last one received.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many tokens wait for a fetch; each holds a place among the server's requests.
+/// How many tokens may wait for a fetch. A token counts until its turn has come, also when its caller disconnects.
 const MOST_WAITING: usize = 32;
 /// What lies between two fetches for tokens where the first brought nothing.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ pub(super) struct FetchedKeys {
     current: ArcSwapOption<KeySet>,
     /// Held while fetching: one at a time.
     fetching: Mutex<Fetching>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -79,7 +80,7 @@ impl FetchedKeys {
             http: http.build().map_err(ClientError::build)?,
             current: ArcSwapOption::empty(),
             fetching: Mutex::default(),
-            waiting: Semaphore::new(MOST_WAITING),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         })
     }
 
@@ -95,9 +96,11 @@ impl FetchedKeys {
     /// It cannot be told whether there are others, and for so long nobody will look: there are none at all, the host is down, or
     /// more wait for it than may.
     pub(super) async fn newer_than(self: &Arc<Self>, known: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, Duration> {
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(AFTER_FAILURE) };
+        let Ok(permit) = self.waiting.clone().try_acquire_owned() else { return Err(AFTER_FAILURE) };
         let (this, known) = (self.clone(), known.cloned());
-        let fetch = tokio::spawn(async move {
+        let refresh = async move {
+            // Held by the task, which goes on when its caller disconnects: the limit is one of tasks.
+            let _permit = permit;
             let mut fetching = this.fetching.lock().await;
             let is_known = match (this.get(), &known) {
                 (Some(now), Some(known)) => Arc::ptr_eq(&now, known),
@@ -110,7 +113,8 @@ impl FetchedKeys {
                 fetching.asked = Some((Instant::now(), this.fetch().await));
             }
             if fetching.has_failed() { Err(fetching.rests(this.at.cool_down).unwrap_or(AFTER_FAILURE)) } else { Ok(()) }
-        });
+        };
+        let fetch = tokio::spawn(refresh.in_current_span());
         match tokio::time::timeout(FETCH_TIMEOUT, fetch).await {
             Ok(Ok(Ok(()))) => self.get().ok_or(AFTER_FAILURE),
             Ok(Ok(Err(wait))) => Err(wait),
@@ -190,5 +194,34 @@ impl fmt::Display for Fault {
                 causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::IssuerKeys;
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_limit_counts_tokens_of_disconnected_callers() {
+        // Nothing is ever fetched: the tasks are spawned, and this test never lets them run.
+        let url = "http://127.0.0.1:9/jwks.json".parse().unwrap();
+        let at = JwksUrl { url, refresh: Duration::from_hours(1), cool_down: Duration::from_secs(10) };
+        let issuer = Issuer {
+            name: "hanging".to_owned(),
+            issuer: "https://hanging.test".to_owned(),
+            audience: vec!["scrm-gateway".to_owned()],
+            algorithms: vec![Algorithm::ES256],
+            keys: IssuerKeys::Fetched(at.clone()),
+        };
+        let keys = Arc::new(FetchedKeys::new(&issuer, &at, &ClientConfig::default()).unwrap());
+        for number in 0..MOST_WAITING {
+            let waiting = keys.newer_than(None).now_or_never();
+            assert!(waiting.is_none(), "{number} waits until its caller disconnects");
+        }
+        let refused = keys.newer_than(None).now_or_never();
+        assert_eq!(refused.map(Result::err), Some(Some(AFTER_FAILURE)), "one more is refused at once");
     }
 }

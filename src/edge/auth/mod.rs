@@ -25,6 +25,8 @@ use tokio::time::Instant;
 use crate::model::{Problem, ProblemCode};
 use crate::upstream::Deadline;
 
+use super::access_log::AccessNotes;
+
 pub use authenticator::Authenticator;
 pub use keys::KeySet;
 pub use settings::{Auth, CallerConfig, Issuer, IssuerKeys, JwksUrl};
@@ -51,6 +53,9 @@ pub(super) async fn authenticate(
     match verified {
         Ok(caller) => {
             let took = started.elapsed();
+            if let Some(notes) = request.extensions().get::<AccessNotes>() {
+                notes.set_caller(&caller.id);
+            }
             // The token has done its work; nothing behind this line can print it.
             request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(caller);

@@ -108,21 +108,43 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// The claims of a token that a key has vouched for.
+///
+/// An optional claim must have its type where it is present. `null` is refused, so that `"sources": null` does not mean
+/// all sources.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     exp: Option<Number>,
+    #[serde(default, deserialize_with = "present")]
     nbf: Option<Number>,
     sub: Option<String>,
-    scope: Option<String>,
-    scp: Option<OneOrMore>,
-    sources: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    scope: Option<Words>,
+    #[serde(default, deserialize_with = "present")]
+    scp: Option<Words>,
+    #[serde(default, deserialize_with = "present")]
+    sources: Option<Words>,
 }
 
+/// A list of words: a string with blanks between (RFC 8693 §4.2), or an array of strings.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
+enum Words {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Words {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::Text(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+            Self::List(list) => list,
+        }
+    }
+}
+
+/// Deserializes a claim that is present; `null` is refused like any other wrong type.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// What a good token says of its caller, and when.
@@ -149,13 +171,9 @@ impl Claims {
         let seconds = |number: &Number| number.as_f64().and_then(|at| Duration::try_from_secs_f64(at.round()).ok());
         let expires = self.exp.as_ref().and_then(seconds).ok_or(MALFORMED)?;
         let not_before = self.nbf.map_or(Some(Duration::ZERO), |nbf| seconds(&nbf)).ok_or(MALFORMED)?;
-        let mut scopes: Vec<String> = words(self.scope.as_deref()).collect();
-        match self.scp {
-            Some(OneOrMore::One(text)) => scopes.extend(words(Some(&text))),
-            Some(OneOrMore::More(list)) => scopes.extend(list),
-            None => {}
-        }
-        Ok(Verified { subject, scopes, sources: self.sources, life: Life { not_before, expires } })
+        let scopes = [self.scope, self.scp].into_iter().flatten().flat_map(Words::into_list).collect();
+        let sources = self.sources.map(Words::into_list);
+        Ok(Verified { subject, scopes, sources, life: Life { not_before, expires } })
     }
 }
 
@@ -167,8 +185,4 @@ impl Life {
         }
         self.expires.saturating_add(leeway).checked_sub(now)
     }
-}
-
-fn words(text: Option<&str>) -> impl Iterator<Item = String> {
-    text.unwrap_or_default().split_ascii_whitespace().map(str::to_owned)
 }

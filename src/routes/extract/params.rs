@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use percent_encoding::percent_decode;
 
 use crate::model::{Fault, Problem, ProblemCode};
+use crate::suggest;
 
 /// The longest id, in characters.
 const MAX_ID_CHARS: usize = 128;
@@ -70,8 +71,7 @@ impl ParamReader {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decoded(name).filter(|name| known.contains(&name.as_str())) else {
                 let shown: String = printable(name);
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                reader.fault(&shown, "unknown", format!("is unknown; known are: {known}"));
+                reader.fault(&shown, "unknown", suggest::unknown("parameter", &shown, known));
                 continue;
             };
             match decoded(value) {

@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use crate::model::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, ItemResult, ItemStatus, Meta, Operation, Problem, ProblemCode,
@@ -131,6 +130,7 @@ impl Batches {
         let Target { context, source, .. } = target;
         context.quota.charge_in_all(chunks.len())?;
         let begun = Instant::now();
+        context.queried.add(&source.name);
         let left = CancellationToken::new();
         let _until_then = left.clone().drop_guard();
         let mut waiting = Waiting::new(chunks, target.trail());
@@ -205,7 +205,7 @@ impl Batches {
             under_way.settle(reply)
         };
         let writing = self.cut.clone().run_until_cancelled_owned(writing);
-        let task: JoinHandle<Option<ChunkOutcome>> = self.writes.spawn(trace::carried(writing.in_current_span()));
+        let task: JoinHandle<Option<ChunkOutcome>> = self.writes.spawn(trace::carried(writing));
         async move { task.await.ok().flatten().unwrap_or_else(|| cut_off(&chunk, &progress)) }
     }
 }

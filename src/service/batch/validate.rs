@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::model::{
     Fault, FollowUp, MAX_BATCH_ITEMS, MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Problem, ProblemCode, Remark,
 };
+use crate::suggest;
 
 /// The longest id, in characters.
 const MAX_ID_CHARS: usize = 128;
@@ -132,7 +133,7 @@ impl Reader {
         for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
             let shown: String = key.chars().filter(|c| !c.is_control()).take(MAX_ID_CHARS).collect();
             let place = format!("{pointer}/{}", shown.replace('~', "~0").replace('/', "~1"));
-            self.fault(place, "unknown", format!("is unknown; known are: {}", known.join(", ")));
+            self.fault(place, "unknown", suggest::unknown("field", &shown, known));
         }
     }
 

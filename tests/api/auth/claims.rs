@@ -34,7 +34,14 @@ async fn each_required_claim_must_be_there_and_be_what_it_should() {
         json!({"exp": now() - 60}),
         json!({"exp": 0}),
         json!({"nbf": now() + 120}),
-        json!({"sources": "juzibot"}),
+        json!({"sources": 7}),
+        json!({"sources": {"juzibot": true}}),
+        json!({"sources": ["juzibot", 7]}),
+        json!({"sources": ["juzibot", null]}),
+        json!({"scope": 7}),
+        json!({"scope": ["customers:read", 7]}),
+        json!({"scp": {}}),
+        json!({"scp": true}),
     ] {
         let told = bad.clone();
         let reply = ask_with(&gateway, bad).await;
@@ -84,6 +91,17 @@ async fn what_must_be_understood_and_is_not_refuses_the_token() {
 }
 
 #[tokio::test]
+async fn null_claim_is_refused() {
+    let gateway = Gateway::start().await;
+    for claim in ["exp", "iss", "aud", "sub", "nbf", "scope", "scp", "sources"] {
+        let mut token = Token::default();
+        token.claims[claim] = Value::Null;
+        refuses(&ask(&gateway, &token.bearer()).await);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn scopes_come_as_a_string_or_as_a_list() {
     let gateway = Gateway::start().await;
     let both = "openid customers:read  customers:raw";
@@ -91,6 +109,8 @@ async fn scopes_come_as_a_string_or_as_a_list() {
         json!({"scope": both}),
         json!({"scope": null, "scp": both}),
         json!({"scope": null, "scp": ["openid", "customers:read", "customers:raw"]}),
+        json!({"scope": ["openid", "customers:read", "customers:raw"]}),
+        json!({"scope": ["customers:raw"], "scp": "customers:read"}),
         json!({"scope": "customers:raw", "scp": ["customers:read"]}),
     ] {
         let bearer = Token::with(&good).bearer();

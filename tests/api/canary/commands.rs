@@ -129,7 +129,7 @@ async fn the_demo_tells_its_token_and_logs_none() {
     demo.ended().await;
     let mut said = String::new();
     errors.read_to_string(&mut said).await.unwrap();
-    assert!(said.contains("answered"), "{said}");
+    assert!(said.contains("request completed"), "{said}");
     let scanner = Scanner::new(&[
         super::scan::Canary::new("the token", token.split_once('.').unwrap().1),
         super::scan::Canary::new("a name", customer["data"]["name"].as_str().unwrap()),

@@ -217,7 +217,8 @@ impl Service {
         let left = self.send(Asked::get("/v1/customers?source=juzibot&include=raw"), "canary-left".to_owned());
         asked(&self.sandbox, Endpoint::JuzibotList, 1).await;
         left.abort();
-        self.line(|line| line.contains("canary-left") && line.contains("the caller left before the answer")).await;
+        self.line(|line| line.contains("canary-left") && line.contains("client disconnected before the response"))
+            .await;
         state.clear_faults().await;
     }
 

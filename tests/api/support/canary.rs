@@ -1,5 +1,5 @@
 //! Every line that any test makes the service log, at the level trace, passes through here. A line that holds a secret
-//! or a token ends the run at once. Lines of the audit trail are kept for the tests that ask for them.
+//! or a token ends the run at once. Lines of requests with certain ids are retained for the tests that ask for them.
 
 use std::io::Write;
 use std::pin::pin;
@@ -18,7 +18,7 @@ const JWT: &str = "eyJ";
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        scrm_gateway::telemetry::subscriber("trace", false, || Watch).unwrap().init();
+        scrm_gateway::telemetry::subscriber("trace", true, || Watch).unwrap().init();
     });
 }
 
@@ -49,6 +49,32 @@ pub async fn told(request_id: &str, lines: usize, patience: Duration) {
     tokio::time::timeout(patience, told).await.unwrap_or_else(|_| panic!("{request_id}: {:?}", trail(request_id)));
 }
 
+/// The log of requests whose id begins so is retained, without the audit trail.
+const LOGGED: &str = "logged-";
+static LOG: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+static WRITTEN: Notify = Notify::const_new();
+
+/// The log lines under a request's id, which begins with `logged-`.
+pub fn log(request_id: &str) -> Vec<Value> {
+    assert!(request_id.starts_with(LOGGED));
+    LOG.lock().unwrap().iter().filter(|line| line["span"]["request_id"] == request_id).cloned().collect()
+}
+
+/// Waits until the lines under a request's id are as wanted, for as long as `patience`.
+pub async fn logged(request_id: &str, patience: Duration, wanted: impl Fn(&[Value]) -> bool) {
+    let written = async {
+        loop {
+            let mut written = pin!(WRITTEN.notified());
+            written.as_mut().enable();
+            if wanted(&log(request_id)) {
+                return;
+            }
+            written.await;
+        }
+    };
+    tokio::time::timeout(patience, written).await.unwrap_or_else(|_| panic!("{request_id}: {:?}", log(request_id)));
+}
+
 struct Watch;
 
 impl Write for Watch {
@@ -57,6 +83,13 @@ impl Write for Watch {
         if line.contains(MARK) || line.contains(JWT) {
             eprintln!("a secret was logged: {line}");
             std::process::abort();
+        }
+        if line.contains(LOGGED)
+            && let Ok(line) = serde_json::from_str::<Value>(&line)
+            && line["target"] != "audit"
+        {
+            LOG.lock().unwrap().push(line);
+            WRITTEN.notify_waiters();
         }
         if line.contains(AUDITED)
             && let Ok(line) = serde_json::from_str::<Value>(&line)

@@ -264,8 +264,11 @@ impl Reply {
         assert_eq!(body["status"], status);
         assert_eq!(body["type"], format!("/v1/errors#{code}"));
         assert_eq!(body["request_id"], self.header("x-request-id"));
-        if status == 429 || status == 503 {
+        if matches!(status, 429 | 503 | 504) {
             assert!(self.header("retry-after").parse::<u64>().unwrap() >= 1, "{:?}", self.headers);
+        }
+        if status == 504 {
+            assert_eq!(self.header("retry-after"), "1");
         }
         body
     }

@@ -64,7 +64,7 @@ impl Failure {
             status,
             code,
             upstream: None,
-            retry_after: if status == 503 { "1" } else { "" },
+            retry_after: if matches!(status, 503 | 504) { "1" } else { "" },
             items,
         }
     }
