@@ -3,21 +3,22 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::model::{
     CustomerAnswer, CustomerId, Meta, Operation, Problem, ProblemCode, ShortProblem, SourceName, SourceReport,
-    SourceStatus, SourcedCustomer,
+    SourceStatus, SourcedCustomer, Warning, WarningCode,
 };
-use crate::upstream::{GetCustomer, GetRequest, Source};
+use crate::upstream::{Failure, GetCustomer, GetRequest, Source, UpstreamError};
 
 use super::audit::{ABANDONED, FOUND, NOT_FOUND};
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
 use super::failure::foremost;
+use super::identity::Identity;
 use super::{RequestContext, Sources, merge};
 
 /// What is asked of a customer.
@@ -117,25 +118,32 @@ impl Customers {
         let all = sources.into_iter().map(|source| first_part(source, query)).collect();
         let mut parts = Parts { all, context, raw: query.raw };
         self.ask(context, query, &mut parts.all).await;
-        conclude(&parts.all, query)
+        let warnings = reject_other_people(&mut parts.all, query);
+        conclude(&parts.all, query, warnings)
     }
 
-    /// Asks until every part is answered, or the grace after the first answer is over.
+    /// Asks until every part is answered, the grace after the first answer is over, or the deadline has passed.
     async fn ask(&self, context: &RequestContext, query: &DetailQuery, parts: &mut [Part]) {
         let begun = Instant::now();
         let mut lookups: FuturesUnordered<Lookup<'_>> = FuturesUnordered::new();
         for index in 0..parts.len() {
             lookups.extend(self.lookup(context, query, parts, index));
         }
-        let mut until = context.deadline.0 + self.merge_grace;
-        while let Ok(Some((index, looked))) = tokio::time::timeout_at(until, lookups.next()).await {
-            let found = match &looked.outcome {
-                Outcome::Found(record) | Outcome::Stale(record, _) => Some(record.clone()),
-                Outcome::NotFound | Outcome::Failed(_) => None,
+        let mut until = context.deadline.0;
+        loop {
+            let next = match timeout_at(until, lookups.next()).await {
+                Ok(next) => next,
+                // Of several that end at this moment, all count.
+                Err(_late) => lookups.next().now_or_never().flatten(),
             };
+            let Some((index, looked)) = next else { break };
+            let found = looked.outcome.record().cloned();
             parts[index].state = PartState::Answered(looked);
             let Some(found) = found else { continue };
-            until = until.min(Instant::now() + self.merge_grace);
+            // Who wants all sources or none waits for all of them.
+            if query.on_partial == OnPartial::Allow {
+                until = until.min(Instant::now() + self.merge_grace);
+            }
             let Some(id) = found.customer.external_user_id.clone() else {
                 continue;
             };
@@ -153,7 +161,8 @@ impl Customers {
             match &part.state {
                 PartState::Asked(request, get) => {
                     context.timings.note(&part.source.name, begun.elapsed());
-                    part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request));
+                    let looked = self.details.cached_or_timeout(&part.source, get, request, context.deadline);
+                    part.state = PartState::Answered(looked);
                 }
                 PartState::NeedsExternalUserId(_) => {
                     part.state = skipped("it is asked by external_user_id alone, and no source told that");
@@ -209,8 +218,30 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
     Part { source, state, id: query.id.clone() }
 }
 
-/// The decision table of contract §3.3.
-fn conclude(parts: &[Part], query: &DetailQuery) -> Result<Detail, Problem> {
+/// Turns records whose union id contradicts that of an earlier source into failures, with a warning each.
+fn reject_other_people(parts: &mut [Part], query: &DetailQuery) -> Vec<Warning> {
+    let mut identity = Identity::of_query(&query.id);
+    let mut rejected = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let PartState::Answered(looked) = &part.state else { continue };
+        let Some(record) = looked.outcome.record() else { continue };
+        let accepted = identity.accept(&part.source.name, &part.id, record.customer.union_id.as_deref());
+        rejected.extend(accepted.err().map(|why| (index, why)));
+    }
+    let warning = |(index, why): (usize, String)| {
+        let Part { source, state, .. } = &mut parts[index];
+        let detail = format!("the record of source {} was left out: {why}", source.name);
+        if let PartState::Answered(looked) = state {
+            looked.outcome = Outcome::Failed(Arc::new(UpstreamError::new(&source.name, Failure::BadData(why))));
+        }
+        let pointer = Some(format!("/meta/sources/{index}"));
+        Warning { code: WarningCode::IdentityMismatch, source: source.name.clone(), pointer, detail }
+    };
+    rejected.into_iter().map(warning).collect()
+}
+
+/// The decision table of contract §3.3. `mismatches` are warnings about sources; their pointers are from the answer's root.
+fn conclude(parts: &[Part], query: &DetailQuery, mismatches: Vec<Warning>) -> Result<Detail, Problem> {
     let mut reports = Vec::with_capacity(parts.len());
     let mut failures = Vec::new();
     let mut found = Vec::new();
@@ -263,6 +294,7 @@ fn conclude(parts: &[Part], query: &DetailQuery) -> Result<Detail, Problem> {
     for warning in &mut warnings {
         warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
     }
+    warnings.extend(mismatches);
     let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
     Ok(Detail { answer, cache })
 }

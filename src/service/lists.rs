@@ -12,6 +12,7 @@ use crate::upstream::{Deadline, ListCustomers, ListRequest, Position};
 
 use super::audit::{ABANDONED, OK};
 use super::cursor::{Binding, Cursors, WalkState};
+use super::details::Details;
 use super::failure::log;
 use super::{RequestContext, Sources, Trail, now};
 
@@ -36,6 +37,8 @@ pub struct ListQuery {
 pub struct Lists {
     pub sources: Sources,
     pub cursors: Arc<Cursors>,
+    /// Learns from rows which ids belong together.
+    pub details: Details,
 }
 
 /// One source's list, as one caller asked for it.
@@ -46,6 +49,7 @@ pub(super) struct OpenList {
     raw: bool,
     caller: CallerId,
     trail: Trail,
+    details: Details,
 }
 
 /// One upstream page.
@@ -106,6 +110,7 @@ impl Lists {
             raw: query.raw,
             caller: context.caller.id.clone(),
             trail: context.trail(Operation::ListCustomers, &source.name),
+            details: self.details.clone(),
             list,
         };
         let state = match &query.cursor {
@@ -157,6 +162,7 @@ impl OpenList {
             self.audit(0, error.code().as_str());
             Problem::from(&error)
         })?;
+        self.details.learn(page.rows.iter().map(|row| &row.customer));
         let drift = match (state.total, page.total) {
             (Some(before), Some(now)) if before != now => Some(drift(&self.source, before, now)),
             _ if page.ended_early => Some(Warning {
