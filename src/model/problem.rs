@@ -104,9 +104,10 @@ pub struct Problem {
     /// Becomes the `WWW-Authenticate` header (RFC 6750 §3).
     #[serde(skip)]
     pub challenge: Option<String>,
-    /// Whether something of the request reached a source before it failed.
+    /// Whether the same request under the same idempotency key would get this answer again: the source itself has refused it, or it
+    /// may have changed something.
     #[serde(skip)]
-    pub reached_source: bool,
+    pub is_final: bool,
 }
 
 /// A fault of one parameter or of one place in the body.
@@ -158,7 +159,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
-            reached_source: false,
+            is_final: false,
         }
     }
 

@@ -1,13 +1,22 @@
-//! Answers kept under callers' idempotency keys (contract §3.5): bounded by bytes, and never evicted early.
+//! First answers under callers' idempotency keys (contract §3.5): bounded by bytes, and never evicted early.
+//!
+//! Answers expire in the order in which they were stored, for all are retained equally long. Each call drops those that have expired,
+//! so that no call has to scan the store.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod answer;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::model::{CallerId, Problem};
+use crate::model::CallerId;
+
+use super::lock;
+
+pub use answer::{FirstAnswer, StoredAnswer};
 
 /// What a key is looked up by: two callers never share one.
 #[derive(Debug, Clone)]
@@ -19,14 +28,6 @@ pub struct IdempotencyKey {
 /// A hash over what makes two requests the same.
 pub type Fingerprint = [u8; 32];
 
-/// The first answer.
-#[derive(Debug, Clone)]
-pub enum FirstAnswer {
-    /// The JSON of a success.
-    Success(Bytes),
-    Refusal(Box<Problem>),
-}
-
 /// What a key leads to.
 pub enum Begun {
     /// The key is new: run, then finish or drop the claim.
@@ -36,23 +37,28 @@ pub enum Begun {
     InProgress,
     /// The key was used with another request.
     Reused,
-    /// No room for another answer.
-    Full,
-    /// The caller's own share is taken up; others are not concerned.
-    ShareFull,
+    /// The store has no room for another answer for this long.
+    Full(Duration),
+    /// The caller's own share has no room for this long; others are not concerned.
+    ShareFull(Duration),
 }
 
-/// The most bytes that are kept, of all callers and of one.
+/// The most bytes that are retained, of all callers and of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub total: usize,
     pub per_caller: usize,
 }
 
-/// Bytes that an entry costs beside its answer.
-const ENTRY_OVERHEAD: usize = 512;
+/// Bytes of an entry whose answer takes none beside it: its slots in the table and in the two queues, with the room that tables keep
+/// free. Measured with a million entries.
+const ENTRY_BYTES: usize = 256;
+/// Bytes of a caller without entries, beside its name.
+const SHARE_BYTES: usize = 256;
+/// The wait where running requests hold the room that is missing.
+const WHILE_OTHERS_RUN: Duration = Duration::from_secs(1);
 
-/// The kept answers. Cheap to clone.
+/// The retained answers. Cheap to clone.
 #[derive(Clone)]
 pub struct IdempotencyStore(Arc<Inner>);
 
@@ -64,16 +70,30 @@ struct Inner {
 
 #[derive(Default)]
 struct Kept {
-    bytes: usize,
-    shares: HashMap<CallerId, Share>,
+    used: Usage,
+    shares: HashMap<Arc<CallerId>, Share>,
+    /// The callers of finished entries, the oldest entry first.
+    order: VecDeque<Arc<CallerId>>,
 }
 
-/// What is kept for one caller.
+/// One caller's entries.
 #[derive(Default)]
 struct Share {
-    bytes: usize,
-    entries: HashMap<String, Entry>,
+    used: Usage,
+    entries: HashMap<KeyHash, Entry>,
+    /// The finished entries, the oldest first.
+    order: VecDeque<KeyHash>,
 }
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Usage {
+    bytes: usize,
+    /// Of these, those that are set aside for requests that are running.
+    reserved: usize,
+}
+
+/// A part of the SHA-256 of a key. Of its own keys a caller could at most make two collide.
+type KeyHash = u128;
 
 struct Entry {
     fingerprint: Fingerprint,
@@ -92,213 +112,177 @@ impl IdempotencyStore {
     }
 
     /// Claims a key, or tells what became of it. `answer_bytes` is the room that the answer may need.
-    pub fn begin(&self, key: IdempotencyKey, fingerprint: Fingerprint, answer_bytes: usize) -> Begun {
+    pub fn begin(&self, key: &IdempotencyKey, fingerprint: Fingerprint, answer_bytes: usize) -> Begun {
+        let Inner { bounds, .. } = *self.0;
+        let (hash, now) = (hash(&key.key), Instant::now());
         let mut kept = self.0.lock();
-        let now = Instant::now();
-        match kept.get(&key) {
-            Some(entry) if entry.has_expired(now) => kept.remove(&key),
+        kept.drop_expired(now);
+        match kept.get(&key.caller, hash) {
             Some(entry) if entry.fingerprint != fingerprint => return Begun::Reused,
             Some(Entry { state: State::Running, .. }) => return Begun::InProgress,
             Some(Entry { state: State::Done { answer, .. }, .. }) => return Begun::Replay(answer.clone()),
             None => {}
         }
-        let bytes = answer_bytes + key.key.len() + ENTRY_OVERHEAD;
-        if kept.bytes_of(&key.caller) + bytes > self.0.bounds.per_caller {
-            return Begun::ShareFull;
+        let share = kept.shares.get(&key.caller);
+        let bytes = ENTRY_BYTES + answer_bytes;
+        let new_share = if share.is_some() { 0 } else { share_bytes(&key.caller) };
+        let used = share.map_or(Usage { bytes: new_share, reserved: 0 }, |share| share.used);
+        if used.bytes + bytes > bounds.per_caller {
+            let expires = share.and_then(Share::oldest_expires);
+            return Begun::ShareFull(used.wait(bytes, bounds.per_caller, expires, now));
         }
-        if kept.bytes + bytes > self.0.bounds.total {
-            kept.remove_expired(now);
+        if kept.used.bytes + new_share + bytes > bounds.total {
+            let oldest = kept.order.front().and_then(|caller| kept.shares.get(caller));
+            let expires = oldest.and_then(Share::oldest_expires);
+            return Begun::Full(kept.used.wait(new_share + bytes, bounds.total, expires, now));
         }
-        if kept.bytes + bytes > self.0.bounds.total {
-            return Begun::Full;
-        }
-        kept.insert(&key, Entry { fingerprint, bytes, state: State::Running });
-        Begun::Run(Claim { store: self.clone(), key: Some(key) })
+        let caller = kept.reserve(&key.caller, hash, Entry { fingerprint, bytes, state: State::Running });
+        Begun::Run(Claim { store: self.clone(), caller, hash, finished: false })
     }
 
-    /// Forgets answers past their retention; to be called from time to time.
+    /// Drops answers past their retention; to be called from time to time.
     pub fn sweep(&self) {
-        self.0.lock().remove_expired(Instant::now());
+        self.0.lock().drop_expired(Instant::now());
     }
 }
 
 impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        lock(&self.kept)
+    }
+}
+
+impl Usage {
+    /// How long there will be no room for so many bytes, as far as that is known.
+    fn wait(self, bytes: usize, bound: usize, oldest_expires: Option<Instant>, now: Instant) -> Duration {
+        if self.reserved > 0 && self.bytes - self.reserved + bytes <= bound {
+            return WHILE_OTHERS_RUN;
+        }
+        oldest_expires.map_or(WHILE_OTHERS_RUN, |at| at.duration_since(now))
+    }
+}
+
+impl Share {
+    fn oldest_expires(&self) -> Option<Instant> {
+        self.entries.get(self.order.front()?)?.until()
     }
 }
 
 impl Entry {
-    fn has_expired(&self, now: Instant) -> bool {
-        matches!(self.state, State::Done { until, .. } if until <= now)
+    fn until(&self) -> Option<Instant> {
+        match self.state {
+            State::Running => None,
+            State::Done { until, .. } => Some(until),
+        }
     }
 }
 
 impl Kept {
-    fn get(&self, key: &IdempotencyKey) -> Option<&Entry> {
-        self.shares.get(&key.caller)?.entries.get(&key.key)
+    fn get(&self, caller: &CallerId, hash: KeyHash) -> Option<&Entry> {
+        self.shares.get(caller)?.entries.get(&hash)
     }
 
-    fn bytes_of(&self, caller: &CallerId) -> usize {
-        self.shares.get(caller).map_or(0, |share| share.bytes)
-    }
-
-    fn insert(&mut self, key: &IdempotencyKey, entry: Entry) {
-        let share = self.shares.entry(key.caller.clone()).or_default();
-        self.bytes += entry.bytes;
-        share.bytes += entry.bytes;
-        share.entries.insert(key.key.clone(), entry);
-    }
-
-    fn remove(&mut self, key: &IdempotencyKey) {
-        let Some(share) = self.shares.get_mut(&key.caller) else { return };
-        if let Some(entry) = share.entries.remove(&key.key) {
-            self.bytes -= entry.bytes;
-            share.bytes -= entry.bytes;
-        }
-        if share.entries.is_empty() {
-            self.shares.remove(&key.caller);
-        }
-    }
-
-    fn remove_expired(&mut self, now: Instant) {
-        self.shares.retain(|_, share| {
-            share.entries.retain(|_, entry| !entry.has_expired(now));
-            share.bytes = share.entries.values().map(|entry| entry.bytes).sum();
-            !share.entries.is_empty()
+    /// Adds a running entry. Returns the caller as the store holds it.
+    fn reserve(&mut self, caller: &CallerId, hash: KeyHash, entry: Entry) -> Arc<CallerId> {
+        let known = self.shares.get_key_value(caller).map(|(caller, _)| caller.clone());
+        let caller = known.unwrap_or_else(|| {
+            let caller = Arc::new(caller.clone());
+            let bytes = share_bytes(&caller);
+            self.used.bytes += bytes;
+            let used = Usage { bytes, reserved: 0 };
+            self.shares.insert(caller.clone(), Share { used, ..Share::default() });
+            caller
         });
-        self.bytes = self.shares.values().map(|share| share.bytes).sum();
+        if let Some(share) = self.shares.get_mut(&caller) {
+            for used in [&mut self.used, &mut share.used] {
+                used.bytes += entry.bytes;
+                used.reserved += entry.bytes;
+            }
+            share.entries.insert(hash, entry);
+        }
+        caller
     }
+
+    /// Ends a running entry: with its answer, or without one, which frees the key.
+    fn end(&mut self, caller: &Arc<CallerId>, hash: KeyHash, done: Option<(FirstAnswer, Instant)>) {
+        let Some(share) = self.shares.get_mut(caller) else { return };
+        let Some(entry) = share.entries.get_mut(&hash) else { return };
+        let before = entry.bytes;
+        let after = done.as_ref().map_or(0, |(answer, _)| ENTRY_BYTES + answer.heap_bytes());
+        for used in [&mut self.used, &mut share.used] {
+            used.bytes = used.bytes - before + after;
+            used.reserved -= before;
+        }
+        if let Some((answer, until)) = done {
+            entry.bytes = after;
+            entry.state = State::Done { answer, until };
+            share.order.push_back(hash);
+            self.order.push_back(caller.clone());
+        } else {
+            share.entries.remove(&hash);
+            self.drop_empty(caller);
+        }
+    }
+
+    fn drop_expired(&mut self, now: Instant) {
+        while let Some(caller) = self.order.front() {
+            let Some(share) = self.shares.get_mut(caller) else { return };
+            if share.oldest_expires().is_none_or(|at| at > now) {
+                return;
+            }
+            let expired = share.order.pop_front().and_then(|hash| share.entries.remove(&hash));
+            let bytes = expired.map_or(0, |entry| entry.bytes);
+            share.used.bytes -= bytes;
+            self.used.bytes -= bytes;
+            if let Some(caller) = self.order.pop_front() {
+                self.drop_empty(&caller);
+            }
+        }
+    }
+
+    fn drop_empty(&mut self, caller: &CallerId) {
+        if self.shares.get(caller).is_some_and(|share| share.entries.is_empty())
+            && let Some(share) = self.shares.remove(caller)
+        {
+            self.used.bytes -= share.used.bytes;
+        }
+    }
+}
+
+fn share_bytes(caller: &CallerId) -> usize {
+    SHARE_BYTES + caller.issuer.len() + caller.subject.len()
+}
+
+fn hash(key: &str) -> KeyHash {
+    let mut bytes = [0; size_of::<KeyHash>()];
+    bytes.copy_from_slice(&Sha256::digest(key)[..size_of::<KeyHash>()]);
+    KeyHash::from_be_bytes(bytes)
 }
 
 /// A key that is being used for the first time. Dropped unfinished, it is free again.
 pub struct Claim {
     store: IdempotencyStore,
-    key: Option<IdempotencyKey>,
+    caller: Arc<CallerId>,
+    hash: KeyHash,
+    finished: bool,
 }
 
 impl Claim {
-    /// Keeps the answer for the retention.
+    /// Stores the answer for the retention.
     pub fn finish(mut self, answer: FirstAnswer) {
-        let Some(key) = self.key.take() else { return };
+        self.finished = true;
         let until = Instant::now() + self.store.0.retention;
-        let bytes = answer.bytes() + key.key.len() + ENTRY_OVERHEAD;
-        let mut kept = self.store.0.lock();
-        let Some(Entry { fingerprint, .. }) = kept.get(&key) else { return };
-        let entry = Entry { fingerprint: *fingerprint, bytes, state: State::Done { answer, until } };
-        kept.remove(&key);
-        kept.insert(&key, entry);
+        self.store.0.lock().end(&self.caller, self.hash, Some((answer, until)));
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.store.0.lock().remove(&key);
-        }
-    }
-}
-
-impl FirstAnswer {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Success(json) => json.len(),
-            Self::Refusal(problem) => problem.detail.len() + ENTRY_OVERHEAD,
+        if !self.finished {
+            self.store.0.lock().end(&self.caller, self.hash, None);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(caller: &str, key: &str) -> IdempotencyKey {
-        IdempotencyKey { caller: CallerId { issuer: "i".into(), subject: caller.into() }, key: key.to_owned() }
-    }
-
-    fn store() -> IdempotencyStore {
-        IdempotencyStore::new(Bounds { total: 10_000, per_caller: usize::MAX }, Duration::from_hours(24))
-    }
-
-    fn run(begun: Begun) -> Claim {
-        match begun {
-            Begun::Run(claim) => claim,
-            _ => panic!("expected to run"),
-        }
-    }
-
-    /// The bytes of all entries, and how many callers have any.
-    fn counted(store: &IdempotencyStore) -> (usize, usize) {
-        let kept = store.0.lock();
-        let entries = kept.shares.values().flat_map(|share| share.entries.values());
-        let bytes = entries.map(|entry| entry.bytes).sum();
-        assert_eq!(kept.bytes, bytes);
-        (bytes, kept.shares.len())
-    }
-
-    fn success(text: &'static str) -> FirstAnswer {
-        FirstAnswer::Success(Bytes::from_static(text.as_bytes()))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_answer_is_replayed_to_its_caller_until_the_retention_ends() {
-        let store = store();
-        run(store.begin(key("a", "key-0001"), [1; 32], 100)).finish(success("first"));
-        assert!(
-            matches!(store.begin(key("a", "key-0001"), [1; 32], 100), Begun::Replay(FirstAnswer::Success(json)) if json == "first")
-        );
-        assert!(matches!(store.begin(key("a", "key-0001"), [2; 32], 100), Begun::Reused));
-        drop(run(store.begin(key("b", "key-0001"), [2; 32], 100)));
-        tokio::time::advance(Duration::from_hours(24)).await;
-        drop(run(store.begin(key("a", "key-0001"), [2; 32], 100)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_taken_while_its_request_runs_and_free_when_that_is_given_up() {
-        let store = store();
-        let claim = run(store.begin(key("a", "key-0001"), [1; 32], 100));
-        assert!(matches!(store.begin(key("a", "key-0001"), [1; 32], 100), Begun::InProgress));
-        drop(claim);
-        drop(run(store.begin(key("a", "key-0001"), [1; 32], 100)));
-        assert_eq!(store.0.lock().bytes, 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_store_refuses_and_never_forgets_early() {
-        let store = store();
-        for n in 0..5 {
-            run(store.begin(key("a", &format!("key-000{n}")), [1; 32], 1000)).finish(success("kept"));
-        }
-        let mut claims = Vec::new();
-        while let Begun::Run(claim) = store.begin(key("a", &format!("key-100{}", claims.len())), [1; 32], 1000) {
-            claims.push(claim);
-        }
-        assert!(!claims.is_empty());
-        assert!(matches!(store.begin(key("a", "key-9999"), [1; 32], 1000), Begun::Full));
-        for n in 0..5 {
-            assert!(matches!(store.begin(key("a", &format!("key-000{n}")), [1; 32], 1000), Begun::Replay(_)));
-        }
-        tokio::time::advance(Duration::from_hours(25)).await;
-        drop(run(store.begin(key("a", "key-9999"), [1; 32], 1000)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_caller_that_has_filled_its_share_locks_nobody_else_out() {
-        let store = IdempotencyStore::new(Bounds { total: 20_000, per_caller: 5_000 }, Duration::from_hours(24));
-        let mut kept = 0;
-        while let Begun::Run(claim) = store.begin(key("a", &format!("key-{kept:05}")), [1; 32], 1000) {
-            claim.finish(success("kept"));
-            kept += 1;
-        }
-        assert!(kept > 1);
-        assert!(matches!(store.begin(key("a", "key-99999"), [1; 32], 1000), Begun::ShareFull));
-        assert!(matches!(store.begin(key("a", "key-00000"), [1; 32], 1000), Begun::Replay(_)));
-        run(store.begin(key("b", "key-99999"), [1; 32], 1000)).finish(success("of another"));
-        assert_eq!(counted(&store).1, 2);
-        tokio::time::advance(Duration::from_hours(25)).await;
-        store.sweep();
-        assert_eq!(counted(&store), (0, 0));
-        drop(run(store.begin(key("a", "key-99999"), [1; 32], 1000)));
-        assert_eq!(counted(&store), (0, 0));
-    }
-}
+mod tests;
