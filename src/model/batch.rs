@@ -105,7 +105,7 @@ impl ItemResult {
 pub enum ItemStatus {
     /// The source answered success and did not list the item as failed.
     Succeeded,
-    /// The source refused the item, or the whole chunk that held it.
+    /// The source refused the item, or the whole chunk that held it; the item was not applied.
     Failed,
     /// Nothing left the gateway.
     NotSent,

@@ -138,6 +138,8 @@ pub struct UpstreamReply {
 pub struct ShortProblem {
     pub code: ProblemCode,
     pub detail: String,
+    /// Whether the same call may succeed later. Always false for an item that is `unconfirmed`, whatever its code: the item may have
+    /// been applied.
     pub retryable: bool,
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,

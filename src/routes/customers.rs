@@ -111,7 +111,8 @@ pub struct DetailParamsDoc {
     /// `raw` adds the source's own JSON to each record; needs the scope `customers:raw`.
     #[param(required = false, inline)]
     include: Option<Include>,
-    /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` answers with the failure.
+    /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` waits for every source until the deadline
+    /// and answers with the failure.
     #[param(required = false, inline)]
     on_partial: Option<OnPartialDoc>,
 }
@@ -125,7 +126,7 @@ pub struct CacheHeaders {
     /// over.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
-    /// `no-cache` asks the sources anew; all else is passed over.
+    /// `no-cache` asks the sources anew: no answer of a call that was sent before this request. Other directives are ignored.
     #[param(rename = "Cache-Control", required = false)]
     cache_control: Option<String>,
 }

@@ -307,3 +307,6 @@ fn not_offered(reports: &[SourceReport]) -> Problem {
     let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
     Problem::new(ProblemCode::NotOffered, detail)
 }
+
+#[cfg(test)]
+mod tests;
