@@ -1,8 +1,8 @@
 use jiff::Timestamp;
 
 use crate::model::{
-    BatchAnswer, BatchResults, BatchSummary, ItemResult, ItemStatus, Meta, Problem, ProblemCode, SourceReport,
-    SourceStatus,
+    BatchAnswer, BatchResults, BatchSummary, ItemResult, ItemStatus, Meta, Problem, ProblemCode, ShortProblem,
+    SourceReport, SourceStatus, UpstreamReply,
 };
 
 use super::*;
@@ -38,6 +38,19 @@ fn succeeded(items: usize) -> BatchAnswer {
     let (source, fetched_at) = ("juzibot".parse().unwrap(), Some(Timestamp::UNIX_EPOCH));
     let report = SourceReport { source, status: SourceStatus::Ok, fetched_at, problem: None };
     BatchAnswer { data: BatchResults { results, summary }, meta: Meta { sources: vec![report], warnings: Vec::new() } }
+}
+
+/// The answer to a batch of 1,000 items that the source refused, each with this detail and the source's own words.
+fn failed(detail: impl Fn(usize) -> String) -> FirstAnswer {
+    let mut answer = succeeded(1_000);
+    for result in &mut answer.data.results {
+        let upstream = Some(UpstreamReply { code: "84061".to_owned(), message: "not a friend".to_owned() });
+        let problem =
+            ShortProblem { upstream, ..ShortProblem::new(ProblemCode::ValidationFailed, detail(result.index)) };
+        *result = ItemResult::new(result.index, ItemStatus::Failed, Some(problem));
+    }
+    answer.data.summary = BatchSummary::of(&answer.data.results);
+    FirstAnswer::Success(StoredAnswer::new(&answer))
 }
 
 fn success(items: usize) -> FirstAnswer {
@@ -169,6 +182,11 @@ async fn entry_costs_what_its_outcome_holds() {
     };
     assert_eq!(cost(success(1)), ENTRY_BYTES);
     assert_eq!(cost(success(1_000)), ENTRY_BYTES);
+    // The figures of `docs/configuration.md`.
+    let alike = cost(failed(|_| "the source refused the item".to_owned()));
+    assert!((650..750).contains(&alike), "{alike}");
+    let different = cost(failed(|index| format!("{index:060}")));
+    assert!((210_000..230_000).contains(&different), "{different}");
     let problem = Problem::new(ProblemCode::SourceRejected, "x".repeat(300));
     assert!((600..1_200).contains(&cost(FirstAnswer::Refusal(Box::new(problem)))));
 }
