@@ -86,7 +86,7 @@ impl DetailStore {
             .weigher(|_key: &DetailKey, entry: &Entry| entry.weight)
             .time_to_live(max_age)
             .eviction_listener(move |key: Arc<DetailKey>, entry: Entry, _cause| {
-                lock(&listener).push(((*key).clone(), entry.serial))
+                lock(&listener).push(((*key).clone(), entry.serial));
             })
             .build();
         // A little longer, so that a load that ends at its bound is still compared with the write.

@@ -137,8 +137,8 @@ async fn entries_and_ids_are_bounded() {
     assert!((10..90).contains(&entries), "{entries}");
     let (groups, listed) = lock(&store.index).identities.counts();
     assert_eq!(listed as u64, entries);
-    let known = groups - listed;
-    assert!((10..=max_bytes as usize / 8 / 272).contains(&known), "{known}");
+    let known = (groups - listed) as u64;
+    assert!((10..=max_bytes / 8 / 272).contains(&known), "{known}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,8 +15,8 @@ fn caller(name: &str) -> CallerId {
     CallerId { issuer: "i".into(), subject: name.into() }
 }
 
-fn key(of: &str, key: impl ToString) -> IdempotencyKey {
-    IdempotencyKey { caller: caller(of), key: key.to_string() }
+fn key(of: &str, key: &str) -> IdempotencyKey {
+    IdempotencyKey { caller: caller(of), key: key.to_owned() }
 }
 
 fn store(total: usize, per_caller: usize) -> IdempotencyStore {
@@ -60,7 +60,7 @@ fn success(items: usize) -> FirstAnswer {
 /// Finishes writes under fresh keys until one is refused. Returns how many there were, and the refusal.
 fn fill(store: &IdempotencyStore, caller: &str) -> (usize, Begun) {
     for n in 0.. {
-        match store.begin(&key(caller, format!("fill-{n:05}")), [1; 32], ROOM) {
+        match store.begin(&key(caller, &format!("fill-{n:05}")), [1; 32], ROOM) {
             Begun::Run(claim) => claim.finish(success(1)),
             refusal => return (n, refusal),
         }
@@ -125,7 +125,7 @@ async fn full_store_refuses_until_its_oldest_entry_expires() {
     let Begun::Full(wait) = refusal else { panic!("expected a full store") };
     assert_eq!(wait, Duration::from_hours(23));
     for n in 0..count {
-        let again = store.begin(&key("a", format!("fill-{n:05}")), [1; 32], ROOM);
+        let again = store.begin(&key("a", &format!("fill-{n:05}")), [1; 32], ROOM);
         assert!(matches!(again, Begun::Replay(_)), "nothing is forgotten early");
     }
     tokio::time::advance(wait).await;
@@ -163,7 +163,7 @@ async fn room_that_running_requests_hold_is_waited_for_briefly() {
     run(store.begin(&key("a", "finished"), [1; 32], ROOM)).finish(success(1));
     let mut claims = Vec::new();
     let refusal = loop {
-        match store.begin(&key("a", format!("key-{:05}", claims.len())), [1; 32], ROOM) {
+        match store.begin(&key("a", &format!("key-{:05}", claims.len())), [1; 32], ROOM) {
             Begun::Run(claim) => claims.push(claim),
             refusal => break refusal,
         }
@@ -177,7 +177,7 @@ async fn room_that_running_requests_hold_is_waited_for_briefly() {
 async fn entry_costs_what_its_outcome_holds() {
     let cost = |answer: FirstAnswer| {
         let store = store(usize::MAX, usize::MAX);
-        run(store.begin(&key("a", "k".repeat(255)), [1; 32], 1 << 20)).finish(answer);
+        run(store.begin(&key("a", &"k".repeat(255)), [1; 32], 1 << 20)).finish(answer);
         counted(&store).0.bytes - share_bytes(&caller("a"))
     };
     assert_eq!(cost(success(1)), ENTRY_BYTES);

@@ -16,11 +16,11 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::Config;
-use crate::model::{Caller, CallerId, Customer};
+use crate::model::{Caller, CallerId, Customer, SourceStatus, SourcedCustomer, WarningCode};
 use crate::service::QuotaHandle;
 use crate::service::details::Windows;
 use crate::store::quota::{QuotaConfig, Quotas};
-use crate::upstream::{CodeClass, Deadline, Operations};
+use crate::upstream::{CodeClass, Deadline, Failure, Operations, UpstreamError};
 
 type Got = Result<Option<SourcedCustomer>, UpstreamError>;
 type Script = dyn Fn(usize, CustomerId) -> BoxFuture<'static, Got> + Send + Sync;
@@ -81,6 +81,7 @@ fn hangs(name: &'static str) -> Actor {
 }
 
 /// The customer `wm1`, with this name and union id.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the answers that a script may give")]
 fn found(name: &str, union_id: Option<&str>) -> Got {
     let customer = Customer {
         external_user_id: Some("wm1".to_owned()),

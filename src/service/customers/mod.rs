@@ -1,25 +1,23 @@
 //! One customer over the sources that know it (contract §3.3): who is asked, how long the rest is waited for, and what
 //! is said of those that did not answer.
 
+mod answer;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::{
-    CustomerAnswer, CustomerId, Meta, Operation, Problem, ProblemCode, ShortProblem, SourceName, SourceReport,
-    SourceStatus, SourcedCustomer, Warning, WarningCode,
-};
-use crate::upstream::{Failure, GetCustomer, GetRequest, Source, UpstreamError};
+use crate::model::{CustomerAnswer, CustomerId, Operation, Problem, ProblemCode, ShortProblem, SourceName};
+use crate::upstream::{GetCustomer, GetRequest, Source};
 
 use super::audit::{ABANDONED, FOUND, NOT_FOUND};
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
-use super::failure::foremost;
-use super::identity::Identity;
-use super::{RequestContext, Sources, merge};
+use super::{RequestContext, Sources};
+use answer::{conclude, reject_other_people};
 
 /// What is asked of a customer.
 #[derive(Debug, Clone)]
@@ -216,96 +214,6 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
         (None, CustomerId::ExternalUserId(_)) => skipped("it is not asked by external_user_id"),
     };
     Part { source, state, id: query.id.clone() }
-}
-
-/// Turns records whose union id contradicts that of an earlier source into failures, with a warning each.
-fn reject_other_people(parts: &mut [Part], query: &DetailQuery) -> Vec<Warning> {
-    let mut identity = Identity::of_query(&query.id);
-    let mut rejected = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        let PartState::Answered(looked) = &part.state else { continue };
-        let Some(record) = looked.outcome.record() else { continue };
-        let accepted = identity.accept(&part.source.name, &part.id, record.customer.union_id.as_deref());
-        rejected.extend(accepted.err().map(|why| (index, why)));
-    }
-    let warning = |(index, why): (usize, String)| {
-        let Part { source, state, .. } = &mut parts[index];
-        let detail = format!("the record of source {} was left out: {why}", source.name);
-        if let PartState::Answered(looked) = state {
-            looked.outcome = Outcome::Failed(Arc::new(UpstreamError::new(&source.name, Failure::BadData(why))));
-        }
-        let pointer = Some(format!("/meta/sources/{index}"));
-        Warning { code: WarningCode::IdentityMismatch, source: source.name.clone(), pointer, detail }
-    };
-    rejected.into_iter().map(warning).collect()
-}
-
-/// The decision table of contract §3.3. `mismatches` are warnings about sources; their pointers are from the answer's root.
-fn conclude(parts: &[Part], query: &DetailQuery, mismatches: Vec<Warning>) -> Result<Detail, Problem> {
-    let mut reports = Vec::with_capacity(parts.len());
-    let mut failures = Vec::new();
-    let mut found = Vec::new();
-    let mut cache = Vec::new();
-    for part in parts {
-        let name = part.source.name.clone();
-        let (status, fetched_at, problem) = match &part.state {
-            PartState::Answered(looked) => {
-                cache.push((name.clone(), looked.cache));
-                match &looked.outcome {
-                    Outcome::Found(record) => {
-                        found.push(record.clone());
-                        (SourceStatus::Ok, looked.fetched_at, None)
-                    }
-                    Outcome::Stale(record, error) => {
-                        found.push(record.clone());
-                        (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
-                    }
-                    Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
-                    Outcome::Failed(error) => {
-                        let problem = Problem::from(error.as_ref());
-                        let short = problem.short();
-                        failures.push(problem);
-                        (SourceStatus::Failed, None, Some(short))
-                    }
-                }
-            }
-            PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why.clone())),
-            PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
-        };
-        reports.push(SourceReport { source: name, status, fetched_at, problem });
-    }
-    let asked_any = reports.iter().any(|report| report.status != SourceStatus::Skipped);
-    let must_fail = found.is_empty() || query.on_partial == OnPartial::Fail;
-    if must_fail && let Some(problem) = foremost(failures) {
-        return Err(problem);
-    }
-    let records = found.into_iter().map(|record| SourcedCustomer::clone(&record));
-    let Some(mut merged) = merge::merge(records) else {
-        return Err(if asked_any {
-            Problem::new(ProblemCode::NotFound, "no asked source knows this customer")
-        } else {
-            not_offered(&reports)
-        });
-    };
-    if let Some(staff_id) = &query.staff_id {
-        merge::narrow_to_staff(&mut merged, staff_id);
-    }
-    let SourcedCustomer { customer, mut warnings } = merged;
-    for warning in &mut warnings {
-        warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
-    }
-    warnings.extend(mismatches);
-    let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
-    Ok(Detail { answer, cache })
-}
-
-fn not_offered(reports: &[SourceReport]) -> Problem {
-    let reasons: Vec<String> = reports
-        .iter()
-        .filter_map(|report| Some(format!("{}: {}", report.source, report.problem.as_ref()?.detail)))
-        .collect();
-    let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
-    Problem::new(ProblemCode::NotOffered, detail)
 }
 
 #[cfg(test)]
