@@ -252,7 +252,7 @@ fn services(
 ) -> Services {
     let cursors = Arc::new(Cursors::new(cursor_keys, config.cursor_lifetime));
     let details = Details::new(config.cache_max_bytes, config.cache_windows, config.server.request_timeout);
-    let lists = Lists { sources: sources.clone(), cursors };
+    let lists = Lists { sources: sources.clone(), cursors, details: details.clone() };
     let server = &config.server;
     Services {
         customers: Customers { sources: sources.clone(), details: details.clone(), merge_grace: server.merge_grace },

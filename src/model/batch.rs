@@ -87,16 +87,29 @@ pub struct ItemResult {
     pub problem: Option<ShortProblem>,
 }
 
+impl ItemResult {
+    /// The problem of an unconfirmed item is never retryable: the item may have been applied.
+    pub fn new(index: usize, status: ItemStatus, problem: Option<ShortProblem>) -> Self {
+        let may_send_again = status != ItemStatus::Unconfirmed;
+        let problem = problem.map(|problem| ShortProblem { retryable: problem.retryable && may_send_again, ..problem });
+        Self { index, status, problem }
+    }
+
+    pub fn unconfirmed(index: usize, problem: ShortProblem) -> Self {
+        Self::new(index, ItemStatus::Unconfirmed, Some(problem))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemStatus {
     /// The source answered success and did not list the item as failed.
     Succeeded,
-    /// The source refused the item, or the whole chunk that held it.
+    /// The source refused the item, or the whole chunk that held it; the item was not applied.
     Failed,
     /// Nothing left the gateway.
     NotSent,
-    /// It may have been applied: read before sending it again.
+    /// The item may have been applied. Its problem has `retryable: false`: read the customer before you send the item again.
     Unconfirmed,
 }
 

@@ -105,9 +105,10 @@ pub struct Problem {
     /// Becomes the `WWW-Authenticate` header (RFC 6750 §3).
     #[serde(skip)]
     pub challenge: Option<String>,
-    /// Whether something of the request reached a source before it failed.
+    /// Whether the same request under the same idempotency key would get this answer again: the source itself has refused it, or it
+    /// may have changed something.
     #[serde(skip)]
-    pub reached_source: bool,
+    pub is_final: bool,
 }
 
 /// A fault of one parameter or of one place in the body.
@@ -138,6 +139,8 @@ pub struct UpstreamReply {
 pub struct ShortProblem {
     pub code: ProblemCode,
     pub detail: String,
+    /// Whether the same call may succeed later. Always false for an item that is `unconfirmed`, whatever its code: the item may have
+    /// been applied.
     pub retryable: bool,
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,
@@ -159,7 +162,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
-            reached_source: false,
+            is_final: false,
         }
     }
 

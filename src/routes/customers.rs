@@ -111,7 +111,8 @@ pub struct DetailParamsDoc {
     /// `raw` adds the source's own JSON to each record; needs the scope `customers:raw`.
     #[param(required = false, inline)]
     include: Option<Include>,
-    /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` answers with the failure.
+    /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` waits for every source until the deadline
+    /// and answers with the failure.
     #[param(required = false, inline)]
     on_partial: Option<OnPartialDoc>,
 }
@@ -126,8 +127,8 @@ pub struct CacheHeaders {
     /// ignored, because `fetch` in browsers and in Node adds that by itself.
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: Option<String>,
-    /// `no-cache` queries the sources again, unless the request has `If-None-Match`: leave that out to force it. Other
-    /// directives are ignored.
+    /// `no-cache` queries the sources again: no call that was sent before this request is answered with. It is ignored if the
+    /// request has `If-None-Match`: leave that out to force it. Other directives are ignored.
     #[param(rename = "Cache-Control", required = false)]
     cache_control: Option<String>,
 }

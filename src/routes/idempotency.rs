@@ -3,7 +3,6 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -12,7 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::model::{BatchAnswer, Problem, ProblemCode};
 use crate::service::batch::Target;
-use crate::store::idempotency::{Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore};
+use crate::store::idempotency::{
+    Begun, Claim, Fingerprint, FirstAnswer, IdempotencyKey, IdempotencyStore, StoredAnswer,
+};
 use crate::trace;
 
 use super::{Services, cache_policy};
@@ -21,8 +22,6 @@ const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotent-replayed";
 /// Room for one item's result, with a source's message of 200 characters.
 const RESULT_BYTES: usize = 1_200;
-/// What a caller for whose key there is no room is asked to wait: as often as that, answers past their retention are dropped.
-const ROOM_AFTER: Duration = Duration::from_mins(1);
 
 /// The header, for the document.
 #[derive(utoipa::IntoParams)]
@@ -78,7 +77,7 @@ impl<'a> Once<'a> {
             return write.await.map(|answer| cache_policy::uncached(&answer));
         };
         let key = IdempotencyKey { caller: self.target.context.caller.id.clone(), key };
-        match self.store.begin(key, self.fingerprint, self.items * RESULT_BYTES) {
+        match self.store.begin(&key, self.fingerprint, self.items * RESULT_BYTES) {
             Begun::Run(claim) => {
                 let run = async move {
                     // What was lost midway may have changed something, and is not to be run again.
@@ -100,30 +99,31 @@ impl<'a> Once<'a> {
                 let detail = "the idempotency key was used with another path, query, body or source";
                 Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail))
             }
-            Begun::Full => Err(Problem::new(ProblemCode::Overloaded, "no room for another idempotency key")
-                .with_retry_after(ROOM_AFTER)),
-            Begun::ShareFull => {
-                let detail = "the answers kept under the caller's idempotency keys take up its share of the store";
-                Err(Problem::new(ProblemCode::RateLimited, detail).with_retry_after(ROOM_AFTER))
+            Begun::Full(wait) => {
+                let detail = "the store of idempotency keys is full";
+                Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(wait))
+            }
+            Begun::ShareFull(wait) => {
+                let detail = "the caller's share of the store of idempotency keys is full";
+                Err(Problem::new(ProblemCode::RateLimited, detail).with_retry_after(wait))
             }
         }
     }
 }
 
 fn lost() -> Problem {
-    Problem { reached_source: true, ..Problem::new(ProblemCode::Internal, "the write was lost") }
+    Problem { is_final: true, ..Problem::new(ProblemCode::Internal, "the write was lost") }
 }
 
-/// Keeps what may have changed something; what certainly did not leaves the key free, so that it may be tried again.
+/// Stores what may have changed something or is final; anything else releases the key, so that the request may be sent again.
 fn settle(claim: Claim, result: Result<BatchAnswer, Problem>) -> Result<Response, Problem> {
     match result {
         Ok(answer) => {
-            let json: Bytes = serde_json::to_vec(&answer).expect("an answer has a JSON form").into();
-            claim.finish(FirstAnswer::Success(json.clone()));
-            Ok(cache_policy::uncached_bytes(json))
+            claim.finish(FirstAnswer::Success(StoredAnswer::new(&answer)));
+            Ok(cache_policy::uncached(&answer))
         }
         Err(problem) => {
-            if problem.reached_source && !problem.retryable {
+            if problem.is_final && !problem.retryable {
                 claim.finish(FirstAnswer::Refusal(Box::new(problem.clone())));
             }
             Err(problem)
@@ -134,7 +134,7 @@ fn settle(claim: Claim, result: Result<BatchAnswer, Problem>) -> Result<Response
 fn replay(answer: FirstAnswer) -> Response {
     use axum::response::IntoResponse;
     let mut response = match answer {
-        FirstAnswer::Success(json) => cache_policy::uncached_bytes(json),
+        FirstAnswer::Success(answer) => cache_policy::uncached(&answer.restore()),
         FirstAnswer::Refusal(problem) => problem.into_response(),
     };
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

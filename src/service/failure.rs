@@ -87,7 +87,9 @@ pub fn log(error: &UpstreamError) {
     };
     let (phase, detail) = match &error.failure {
         Failure::TimedOut { phase, .. } | Failure::DeadlinePassed { phase, .. } => (Some(phase.as_str()), None),
-        Failure::BadPayload(detail) | Failure::BadData(detail) => (None, Some(detail.as_str())),
+        Failure::BadPayload(detail) | Failure::TooLarge(detail) | Failure::BadData(detail) => {
+            (None, Some(detail.as_str()))
+        }
         _ => (None, None),
     };
     tracing::warn!(
@@ -110,6 +112,7 @@ fn kind(failure: &Failure) -> &'static str {
     match failure {
         Failure::Refused { .. } => "refused",
         Failure::BadPayload(_) => "unreadable_answer",
+        Failure::TooLarge(_) => "answer_too_large",
         Failure::BadData(_) => "unusable_data",
         Failure::Unreachable => "unreachable",
         Failure::ConnectionLost => "connection_lost",

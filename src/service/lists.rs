@@ -12,6 +12,7 @@ use crate::upstream::{Deadline, Drift, ListCustomers, ListPage, ListRequest, Lis
 
 use super::audit::{ABANDONED, OK};
 use super::cursor::{Binding, Cursors, WalkState};
+use super::details::Details;
 use super::failure::log;
 use super::warning_list::WarningList;
 use super::{RequestContext, Sources, Trail, now};
@@ -40,6 +41,8 @@ pub struct ListQuery {
 pub struct Lists {
     pub sources: Sources,
     pub cursors: Arc<Cursors>,
+    /// Learns from rows which ids belong together.
+    pub details: Details,
 }
 
 /// One source's list, as one caller asked for it.
@@ -50,6 +53,7 @@ pub(super) struct OpenList {
     raw: bool,
     caller: CallerId,
     trail: Trail,
+    details: Details,
 }
 
 /// One upstream page.
@@ -119,6 +123,7 @@ impl Lists {
             raw: query.raw,
             caller: context.caller.id.clone(),
             trail: context.trail(Operation::ListCustomers, &source.name),
+            details: self.details.clone(),
             list,
         };
         let state = match &query.cursor {
@@ -172,6 +177,7 @@ impl OpenList {
             self.audit(0, error.code().as_str());
             Problem::from(&error)
         })?;
+        self.details.learn(page.rows.iter().flatten().map(|row| &row.customer));
         Ok(self.judge(state, page))
     }
 

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod customers;
 pub mod details;
 mod failure;
+mod identity;
 pub mod lists;
 pub mod merge;
 mod sources;

@@ -256,6 +256,15 @@ impl Source {
     }
 }
 
+#[cfg(test)]
+impl Source {
+    /// A `JuziBot` source with these operations in place of its own, guarded as those are.
+    pub(crate) fn with_operations(config: &SourceConfig, operations: Operations) -> Self {
+        let KindSettings::Juzibot(kind) = &config.kind else { panic!("expected a source of kind juzibot") };
+        Self::new(config, operations, BTreeMap::new(), CodeTable::default(), kind.token.clone())
+    }
+}
+
 /// Builds the source that the configuration describes. Touches no network.
 pub fn build(config: &SourceConfig, client: &ClientConfig) -> Result<Source, ClientError> {
     match &config.kind {

@@ -153,10 +153,11 @@ async fn writes(audit: &mut Audit) {
         audit.add(operation, 415, &gateway.send(Method::POST, path, &[], Some(b"{}".to_vec())).await);
         audit.add(operation, 422, &post(&gateway, path, &key, &json!({})).await);
     }
-    // Refusals that reached a source are replayed too.
+    // Refusals in the source's own envelope are replayed too.
+    let refusal = r#"{"errcode": 99999, "errmsg": "no"}"#.to_owned();
     for (status, effect) in [
         (422, Effect::Code { code: 40_058, message: "no".to_owned(), applied: false }),
-        (502, Effect::Status { status: 404, retry_after: None, body: String::new(), applied: false }),
+        (502, Effect::Status { status: 404, retry_after: None, body: refusal, applied: false }),
     ] {
         gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, effect)]).await.unwrap();
         for (operation, path, good) in [(REMARKS, "/v1/remarks", &body), (FOLLOW_UPS, "/v1/follow-ups", &note)] {

@@ -212,3 +212,61 @@ async fn a_record_that_is_kept_stands_in_for_a_source_past_the_grace() {
     assert!(relation_sources(&body).contains(&"tanma"));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn on_partial_fail_waits_for_a_source_that_is_slower_than_the_grace() {
+    let gateway =
+        Gateway::with(GatewayOptions { server: "merge_grace = \"50ms\"".to_owned(), ..GatewayOptions::default() })
+            .await;
+    let slow = Duration::from_secs(1);
+    let delay = Effect::Delay { min: slow, max: Some(slow), applied: false };
+    gateway.sandbox.state().set_faults(vec![Rule::new(TANMA, delay)]).await.unwrap();
+    let path = featured(&gateway);
+    for query in ["on_partial=fail&include=raw", "on_partial=fail"] {
+        let body = gateway.get(&format!("{path}?{query}")).await.ok();
+        assert_eq!(statuses(&body), ["juzibot: ok", "tanma: ok"], "{query}");
+    }
+    gateway.stop().await;
+}
+
+/// Two JuziBot accounts of which the second one knows another person under the id.
+#[tokio::test]
+async fn sources_that_disagree_on_the_union_id_are_not_merged() {
+    let other = wiremock::MockServer::start().await;
+    let id = "wm-disagreed";
+    let answer = |union_id: &str, name: &str| {
+        let data = serde_json::json!({"externalUserId": id, "unionId": union_id, "name": name});
+        let body = serde_json::json!({"errcode": 0, "data": data});
+        wiremock::Mock::given(wiremock::matchers::any())
+            .respond_with(wiremock::ResponseTemplate::new(200).set_body_json(body))
+    };
+    let first = wiremock::MockServer::start().await;
+    answer("union-of-one", "李四").mount(&first).await;
+    answer("union-of-another", "王五").mount(&other).await;
+    let gateway = Gateway::with(GatewayOptions {
+        order: r#"["juzibot", "second"]"#.to_owned(),
+        with_tanma: false,
+        juzibot_url: Some(first.uri()),
+        extra: format!(
+            "[sources.second]\nkind = \"juzibot\"\nbase_url = \"{}\"\ntoken = \"another-token-of-a-test\"\n",
+            other.uri()
+        ),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let body = gateway.get(&format!("/v1/customers/{id}")).await.ok();
+    assert_eq!(statuses(&body), ["juzibot: ok", "second: failed"]);
+    assert_eq!((&body["data"]["name"], &body["data"]["union_id"]), (&"李四".into(), &"union-of-one".into()));
+    assert_eq!(body["data"]["records"].as_array().unwrap().len(), 1);
+    let problem = &body["meta"]["sources"][1]["problem"];
+    assert_eq!((&problem["code"], &problem["retryable"]), (&"source_bad_data".into(), &false.into()));
+    let warnings = &body["meta"]["warnings"];
+    assert_eq!((&warnings[0]["code"], &warnings[0]["source"]), (&"identity_mismatch".into(), &"second".into()));
+    assert!(!body.to_string().contains("王五") && !body.to_string().contains("union-of-another"), "{body}");
+    let problem = gateway.get(&format!("/v1/customers/{id}?on_partial=fail")).await.problem(502, "source_bad_data");
+    assert_eq!(problem["source"], "second");
+    // Each alone is believed.
+    let alone = gateway.get(&format!("/v1/customers/{id}?source=second")).await.ok();
+    assert_eq!(alone["data"]["name"], "王五");
+    gateway.stop().await;
+}

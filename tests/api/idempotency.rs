@@ -1,7 +1,7 @@
 //! Contract §3.5: `Idempotency-Key`.
 
 use reqwest::Method;
-use scrm_gateway::sandbox::faults::{Effect, Rule};
+use scrm_gateway::sandbox::faults::{Effect, Rule, When};
 use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -83,6 +83,98 @@ async fn an_unconfirmed_write_is_replayed_not_sent_again() {
     gateway.stop().await;
 }
 
+fn status(status: u16, body: &str) -> Effect {
+    Effect::Status { status, retry_after: None, body: body.to_owned(), applied: false }
+}
+
+#[tokio::test]
+async fn refusal_by_a_proxy_releases_the_key() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    for (number, refusal) in [400_u16, 401, 403, 404, 405, 413, 418, 429, 431].into_iter().enumerate() {
+        let note = body(&gateway, &format!("refused {refusal}"));
+        let key = format!("key-refused-{refusal}");
+        let html = status(refusal, "<html>no such page</html>");
+        state.set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, html)]).await.unwrap();
+        let first = post(&gateway, PATH, &key, &note).await;
+        assert!(first.status.is_server_error(), "{refusal}: {}", first.status);
+        state.clear_faults().await;
+        let second = post(&gateway, PATH, &key, &note).await;
+        assert_eq!(second.ok()["data"]["summary"]["succeeded"], 1, "{refusal}");
+        assert_eq!(second.header("idempotent-replayed"), "");
+        assert_eq!(applied(&gateway), number + 1);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn refusal_by_the_source_itself_is_replayed() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    let union_id = state.people().featured().union_id;
+    let remark = json!({"items": [{"staff_id": "rocky", "union_id": union_id, "remark": "refused"}]});
+    let refusals = [
+        ("key-decoded-200", Effect::Code { code: -1, message: "no".to_owned(), applied: false }),
+        ("key-decoded-400", status(400, r#"{"errcode": -1, "errmsg": "no"}"#)),
+    ];
+    for (key, refusal) in refusals {
+        state.set_faults(vec![Rule::new(Endpoint::JuzibotSetRemark, refusal)]).await.unwrap();
+        let first = post(&gateway, "/v1/remarks", key, &remark).await;
+        first.problem(422, "validation_failed");
+        state.clear_faults().await;
+        let second = post(&gateway, "/v1/remarks", key, &remark).await;
+        second.problem(422, "validation_failed");
+        assert_eq!(second.header("idempotent-replayed"), "true", "{key}");
+        let without_id = |reply: &Reply| {
+            let mut body = reply.json();
+            body.as_object_mut().unwrap().remove("request_id");
+            body
+        };
+        assert_eq!(without_id(&second), without_id(&first));
+    }
+    assert!(state.applied_remarks().is_empty());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn unconfirmed_write_after_http_408_is_replayed() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    let note = body(&gateway, "perhaps");
+    let timeout = Effect::Status { status: 408, retry_after: None, body: String::new(), applied: true };
+    state.set_faults(vec![Rule::new(Endpoint::JuzibotAddFollow, timeout)]).await.unwrap();
+    let first = post(&gateway, PATH, "key-408-00001", &note).await;
+    let result = &first.ok()["data"]["results"][0];
+    assert_eq!((&result["status"], &result["problem"]["retryable"]), (&json!("unconfirmed"), &json!(false)));
+    state.clear_faults().await;
+    let second = post(&gateway, PATH, "key-408-00001", &note).await;
+    assert_eq!((second.header("idempotent-replayed"), &second.body), ("true", &first.body));
+    assert_eq!(applied(&gateway), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn replayed_answer_is_the_first_one_byte_for_byte() {
+    let gateway = Gateway::start().await;
+    let state = gateway.sandbox.state();
+    let pairs: Vec<_> = crate::support::people::writable(state).take(120).collect();
+    let items: Vec<Value> = pairs
+        .iter()
+        .map(|(staff_id, union_id)| json!({"staff_id": staff_id, "union_id": union_id, "remark": "r"}))
+        .collect();
+    let batch = json!({"items": items});
+    let some_fail = Effect::FailItems { items: 7, code: 77_001, item_code: 40_035 };
+    let first_chunk = Rule::new(Endpoint::JuzibotSetRemark, some_fail).when(When::First(1));
+    state.set_faults(vec![first_chunk]).await.unwrap();
+    let first = post(&gateway, "/v1/remarks", "key-bytes-0001", &batch).await;
+    let summary = &first.ok()["data"]["summary"];
+    assert_eq!(summary["failed"], 7, "{summary}");
+    assert!(summary["unconfirmed"].as_u64() > Some(0) && summary["succeeded"].as_u64() > Some(0), "{summary}");
+    let second = post(&gateway, "/v1/remarks", "key-bytes-0001", &batch).await;
+    assert_eq!((second.header("idempotent-replayed"), &second.body), ("true", &first.body));
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn while_the_first_runs_the_second_is_told_so_and_a_caller_that_leaves_does_not_end_it() {
     let gateway = Arc::new(Gateway::start().await);
@@ -139,6 +231,8 @@ async fn a_full_store_refuses_new_keys() {
         }
     }
     last.problem(503, "overloaded");
+    let wait: u64 = last.header("retry-after").parse().unwrap();
+    assert!((86_000..=86_400).contains(&wait), "until the oldest entry expires: {wait}");
     assert_eq!(post(&gateway, PATH, "key-10000000", &note).await.header("idempotent-replayed"), "true");
     gateway.stop().await;
 }

@@ -219,19 +219,22 @@ fn conclude(
     if whole.iter().all(Option::is_some)
         && let Some(mut problem) = foremost(whole.into_iter().flatten())
     {
-        problem.reached_source = results.iter().flatten().any(|result| result.status == ItemStatus::Failed);
+        // The vendor's own words are final; a proxy's 404 passes, and a request that nobody received may be sent again.
+        let refused = results.iter().flatten().any(|result| result.status == ItemStatus::Failed);
+        problem.is_final = refused && problem.upstream.is_some();
         return Err(problem);
     }
-    let unanswered = |index| ItemResult {
-        index,
-        status: ItemStatus::Unconfirmed,
-        problem: Some(ShortProblem::new(ProblemCode::Internal, "its outcome was lost")),
-    };
+    let lost = ShortProblem::new(ProblemCode::Internal, "its outcome was lost");
+    let unanswered = |index| ItemResult::unconfirmed(index, lost.clone());
     let results: Vec<ItemResult> =
         results.into_iter().enumerate().map(|(index, result)| result.unwrap_or_else(|| unanswered(index))).collect();
     let summary = BatchSummary::of(&results);
     // A source that answered no chunk, or with nothing but doubts, is not well.
-    let fault = foremost(faults).filter(|_| summary.succeeded == 0).map(|fault| fault.short());
+    let mut fault = foremost(faults).filter(|_| summary.succeeded == 0).map(|fault| fault.short());
+    // What may have been applied is not to be sent again, here as in the items.
+    if let Some(fault) = &mut fault {
+        fault.retryable &= summary.unconfirmed == 0;
+    }
     let status = if fault.is_some() { SourceStatus::Failed } else { SourceStatus::Ok };
     let fetched_at = fault.is_none().then(now);
     let report = SourceReport { source: source.name.clone(), status, fetched_at, problem: fault };

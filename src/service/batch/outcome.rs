@@ -100,11 +100,14 @@ fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
 }
 
 /// Whether the source certainly applied nothing: a decoded refusal of the kinds that are one, or an HTTP 4xx.
+///
+/// Not 408: whoever lost patience may have passed the request on. Nor a redirect: some are sent after the work was done (303).
 fn is_refusal(failure: &Failure) -> bool {
+    const REQUEST_TIMEOUT: u16 = 408;
     let Failure::Refused { class, status, .. } = failure else {
         return false;
     };
-    (400..500).contains(status)
+    ((400..500).contains(status) && *status != REQUEST_TIMEOUT)
         || ((200..300).contains(status)
             && matches!(class, CodeClass::Credentials | CodeClass::RateLimited | CodeClass::Invalid))
 }
@@ -123,7 +126,7 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
     let doubt = match refusal {
         Some(error) => Some(Problem::from(error).short()),
         None if stray => Some(ShortProblem::new(
-            ProblemCode::SourceBadPayload,
+            ProblemCode::SourceBadData,
             "the source lists a failure that matches nothing that was sent",
         )),
         None => None,
@@ -135,7 +138,7 @@ fn judge_list(chunk: &Chunk, refusal: Option<&UpstreamError>, failed: &[FailedEn
             (None, Some(doubt)) => (ItemStatus::Unconfirmed, Some(doubt.clone())),
             (None, None) => (ItemStatus::Succeeded, None),
         };
-        results.extend(entry.items.iter().map(|index| ItemResult { index: *index, status, problem: problem.clone() }));
+        results.extend(entry.items.iter().map(|index| ItemResult::new(*index, status, problem.clone())));
     }
     let fault = refusal.map(Problem::from);
     let stop = fault.as_ref().and_then(stops_the_batch);
@@ -154,5 +157,5 @@ fn refused(entry: &FailedEntry) -> ShortProblem {
 
 fn all(chunk: &Chunk, status: ItemStatus, problem: Option<&ShortProblem>) -> Vec<ItemResult> {
     let indices = chunk.entries.iter().flat_map(|entry| &entry.items);
-    indices.map(|index| ItemResult { index: *index, status, problem: problem.cloned() }).collect()
+    indices.map(|index| ItemResult::new(*index, status, problem.cloned())).collect()
 }

@@ -65,12 +65,19 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
         (code(45_009, LOST), LOST, "failed", "source_rate_limited", Some("45009")),
         (status(400, LOST), LOST, "failed", "source_rejected", None),
         (status(404, LOST), LOST, "failed", "source_rejected", None),
+        (status(413, LOST), LOST, "failed", "source_rejected", None),
+        (status(431, LOST), LOST, "failed", "source_rejected", None),
         (status(429, LOST), LOST, "failed", "source_rate_limited", None),
         // What may have been applied, whether it was or not.
         (code(-5, LOST), LOST, "unconfirmed", "source_unavailable", Some("-5")),
         (code(-5, APPLIED), APPLIED, "unconfirmed", "source_unavailable", Some("-5")),
         (code(99_999, LOST), LOST, "unconfirmed", "source_rejected", Some("99999")),
         (code(99_999, APPLIED), APPLIED, "unconfirmed", "source_rejected", Some("99999")),
+        // Whoever lost patience, or sends elsewhere, may have passed the request on.
+        (status(408, LOST), LOST, "unconfirmed", "source_rejected", None),
+        (status(408, APPLIED), APPLIED, "unconfirmed", "source_rejected", None),
+        (status(302, LOST), LOST, "unconfirmed", "source_rejected", None),
+        (status(303, APPLIED), APPLIED, "unconfirmed", "source_rejected", None),
         (status(500, LOST), LOST, "unconfirmed", "source_unavailable", None),
         (status(502, APPLIED), APPLIED, "unconfirmed", "source_unavailable", None),
         (status(503, APPLIED), APPLIED, "unconfirmed", "source_unavailable", None),
@@ -82,13 +89,18 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
         (Effect::Html { applied: APPLIED }, APPLIED, "unconfirmed", "source_bad_payload", None),
         (Effect::Html { applied: LOST }, LOST, "unconfirmed", "source_bad_payload", None),
         (Effect::Truncate { keep: None }, APPLIED, "unconfirmed", "source_bad_payload", None),
-        (Effect::StrayFailure, APPLIED, "unconfirmed", "source_bad_payload", None),
+        (Effect::StrayFailure, APPLIED, "unconfirmed", "source_bad_data", None),
     ];
     for (effect, takes_effect, expected, problem_code, upstream) in table {
         let name = format!("{effect:?}");
         let (status, problem) = strike(&gateway, &items, effect, takes_effect).await;
         assert_eq!(status, expected, "{name}");
         assert_eq!(problem["code"], problem_code, "{name}");
+        if status == "unconfirmed" {
+            assert_eq!(problem["retryable"], false, "{name}");
+        } else {
+            assert_eq!(problem["retryable"], problem_code == "source_rate_limited", "{name}");
+        }
         assert_eq!(problem["upstream"]["code"].as_str(), upstream, "{name}");
         if upstream.is_some() {
             assert_eq!(problem["upstream"]["message"], "系统说不", "{name}");
@@ -124,6 +136,7 @@ async fn where_the_code_is_no_success_what_is_not_listed_is_unconfirmed() {
     let results = &body["data"]["results"];
     assert_eq!(results[0]["problem"]["upstream"]["code"], "40035");
     assert_eq!(results[3]["problem"]["upstream"]["code"], "77001");
+    assert_eq!(results[3]["problem"]["retryable"], false);
     gateway.stop().await;
 }
 
@@ -196,10 +209,10 @@ async fn a_spent_deadline_leaves_the_rest_unsent_and_what_is_in_flight_unconfirm
     let problem_of = |status: &str| {
         let results = body["data"]["results"].as_array().unwrap();
         let result = results.iter().find(|result| result["status"] == status).unwrap();
-        result["problem"]["code"].clone()
+        json!([result["problem"]["code"], result["problem"]["retryable"]])
     };
-    assert_eq!(problem_of("unconfirmed"), "source_timeout");
-    assert_eq!(problem_of("not_sent"), "source_timeout");
+    assert_eq!(problem_of("unconfirmed"), json!(["source_timeout", false]));
+    assert_eq!(problem_of("not_sent"), json!(["source_timeout", true]));
     gateway.stop().await;
 }
 
@@ -247,6 +260,9 @@ async fn where_every_chunk_is_unconfirmed_the_caller_is_told_so_item_by_item() {
     let items = remarks(&gateway, 60);
     let body = set(&gateway, &items).await.ok();
     assert_eq!(statuses(&body), ["unconfirmed"; 60]);
+    let report = &body["meta"]["sources"][0];
+    assert_eq!(report["status"], "failed");
+    assert_eq!(report["problem"]["retryable"], false, "nor does the report invite to send the batch again");
     assert_eq!(really_applied(&gateway), applied(&items), "each exactly once");
     gateway.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scrm_gateway::sandbox::Endpoint::JuzibotDetail;
-use scrm_gateway::sandbox::faults::{Effect, Rule};
+use scrm_gateway::sandbox::faults::{Effect, Rule, When};
 use serde_json::json;
 
 use super::{cache_status, delayed, failing, in_juzibot, is_hit, path, remark, set_remark_at_the_source, with_cache};
@@ -113,5 +113,42 @@ async fn a_caller_that_asks_for_now_is_given_now_and_the_others_too() {
     let reply = gateway.get(&path).await;
     is_hit(&reply, "juzibot");
     assert_eq!(remark(&reply.ok()), "changed");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn no_cache_during_a_slow_load_brings_what_the_source_has_now() {
+    let gateway = Gateway::start().await;
+    let path = in_juzibot(&gateway);
+    // It reads at once and answers late.
+    gateway.fault(Rule::new(JuzibotDetail, delayed(true)).when(When::First(1))).await;
+    let mut reading = Box::pin(gateway.get(&path));
+    tokio::select! {
+        reply = &mut reading => panic!("answered at once: {reply:?}"),
+        () = gateway.asked(JuzibotDetail, 1) => {}
+    }
+    set_remark_at_the_source(&gateway, "changed").await;
+    let revalidating = gateway.get_with(&path, &[("cache-control", "no-cache")]);
+    let (early, late) = tokio::join!(reading, revalidating);
+    assert_ne!(remark(&early.ok()), "changed");
+    assert_eq!(remark(&late.ok()), "changed");
+    assert_eq!(cache_status(&late, "juzibot"), ["fwd=request", "stored"]);
+    let after = gateway.get(&path).await;
+    is_hit(&after, "juzibot");
+    assert_eq!(remark(&after.ok()), "changed", "the older load has not replaced it");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn fresh_record_in_place_of_a_failing_source_is_ok() {
+    let gateway = Gateway::start().await;
+    let path = path(&gateway);
+    let before = gateway.get(&path).await.ok();
+    gateway.fault(Rule::new(JuzibotDetail, failing(500))).await;
+    let reply = gateway.get_with(&path, &[("cache-control", "no-cache")]).await;
+    let body = reply.ok();
+    assert_eq!(body["meta"]["sources"][0], before["meta"]["sources"][0]);
+    assert!(is_hit(&reply, "juzibot") > 0);
+    assert_eq!(cache_status(&reply, "tanma"), ["fwd=request", "stored"]);
     gateway.stop().await;
 }

@@ -370,6 +370,10 @@ async fn write(gateway: &Gateway, operation: Operation, fault: &Fault, number: u
             let mut codes = body["data"]["results"].as_array().unwrap().iter().rev();
             let why = codes.find_map(|result| result["problem"]["code"].as_str());
             let why = why.map(|code| format!(" ({code})")).unwrap_or_default();
+            let results = body["data"]["results"].as_array().unwrap().iter();
+            for result in results.filter(|result| result["status"] == "unconfirmed") {
+                assert_eq!(result["problem"]["retryable"], false, "{context}: {result}");
+            }
             let counts: Vec<String> = counts.map(|(word, count)| format!(", {count} {word}")).collect();
             format!("200{}{why}", counts.concat())
         }

@@ -13,10 +13,10 @@ Made by `make faults`, and held to by a test: every fault of the simulated sourc
 The gateway makes two attempts at a read, within 1 s each and 4 s in all, a merge waits 600 ms after its first answer, and
 the breaker is kept closed. *Calls* are those that reached the source at fault. *Time* is `fast` (before the grace
 or the timeout), `grace`, `timeout`, `2 × timeout`, or `Retry-After`: the second that the source asked for was waited.
-*The page* is what is answered without a fault. Beside this the test sees to it of every line that nothing lasts past the
-deadline, that no failure is kept, that the other source is not harmed, that no write which was not applied is told as
-succeeded and none which was as failed or not sent, that no text gives away an address or a secret, that the answer is no
-`internal`, and that once the fault is over the same cursor brings the page, and a resume cursor all that was missing.
+*The page* is what is answered without a fault. For every row the test also checks: the answer comes before the deadline; no
+failure is cached; the other source is not affected; no item that was not applied is `succeeded`, and none that was is `failed`
+or `not_sent`; no `unconfirmed` item is `retryable`; no text contains an address or a secret; the answer is not `internal`; after
+the fault the same cursor returns the page, and a resume cursor returns the rest.
 ";
 
 /// One line.

@@ -89,6 +89,8 @@ async fn a_caller_that_fills_its_share_of_the_store_takes_nothing_from_others() 
     }
     let (refused, key) = refused.expect("a share has an end");
     refused.problem(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((86_000..=86_400).contains(&wait), "until the oldest entry expires: {wait}");
     assert_eq!(applied(&gateway, &key), 0, "nothing was sent");
     assert_eq!(with_key(&tester(), "first-of-all").await.header("idempotent-replayed"), "true", "nothing is forgotten");
     for (who, claims) in others() {

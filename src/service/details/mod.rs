@@ -1,26 +1,24 @@
-//! Details through the cache (contract §6): fresh and stale windows, single-flight, stand-ins for a failing source.
+//! Cached lookups of details (contract §6): fresh and stale windows, single-flight, cached records in place of failing sources.
 //!
-//! Loads run in tasks of their own, under a bound of their own: a caller that leaves does not end the load that others
+//! Loads run in tasks of their own, under a bound of their own: a caller that disconnects does not end the load that others
 //! wait for.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod single_flight;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::model::SourcedCustomer;
+use crate::model::{Customer, SourceName, SourcedCustomer};
 use crate::store::details::{DetailKey, DetailStore, KeptDetail};
-use crate::store::lock;
 use crate::telemetry;
-use crate::trace;
 use crate::upstream::{Deadline, Failure, GetCustomer, GetRequest, Phase, Progress, Source, UpstreamError};
 
 use super::failure::log;
 use super::now;
+use single_flight::{Join, Load, SingleFlight};
 
 /// How long an answer counts for what.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +52,20 @@ impl Looked {
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Found(Arc<SourcedCustomer>),
-    /// Found, past its freshness, for want of an answer.
+    /// A cached record past its freshness, because the source failed or was late.
     Stale(Arc<SourcedCustomer>, Arc<UpstreamError>),
     NotFound,
     Failed(Arc<UpstreamError>),
+}
+
+impl Outcome {
+    /// The record that was found, fresh or stale.
+    pub fn record(&self) -> Option<&Arc<SourcedCustomer>> {
+        match self {
+            Self::Found(record) | Self::Stale(record, _) => Some(record),
+            Self::NotFound | Self::Failed(_) => None,
+        }
+    }
 }
 
 /// What a `Cache-Status` member is made of (RFC 9211).
@@ -92,14 +100,10 @@ pub enum Freshness {
     Revalidate,
 }
 
-type Loaded = Result<(Arc<KeptDetail>, bool), Arc<UpstreamError>>;
+/// The loads that a caller joins one after the other, while they turn out to be from before a write.
+const MAX_JOINS: u32 = 3;
 
-/// A load that any number of callers wait for.
-#[derive(Clone)]
-struct Flight {
-    landed: Shared<BoxFuture<'static, Loaded>>,
-    progress: Progress,
-}
+type Loaded = Result<(Arc<KeptDetail>, bool), Arc<UpstreamError>>;
 
 /// The cached way to details. Cheap to clone.
 #[derive(Clone)]
@@ -110,14 +114,14 @@ struct Inner {
     windows: Windows,
     /// The longest a load may take, whoever waits for it.
     load_timeout: Duration,
-    flights: Mutex<HashMap<DetailKey, Flight>>,
+    flights: Arc<SingleFlight<DetailKey, Loaded>>,
 }
 
 impl Details {
     pub fn new(max_bytes: u64, windows: Windows, load_timeout: Duration) -> Self {
         let max_age = windows.stale_if_error.max(windows.stale).max(windows.fresh).max(windows.not_found);
         let store = DetailStore::new(max_bytes, max_age, load_timeout);
-        Self(Arc::new(Inner { store, windows, load_timeout, flights: Mutex::default() }))
+        Self(Arc::new(Inner { store, windows, load_timeout, flights: Arc::default() }))
     }
 
     /// Looks one customer up in one source, in the cache first.
@@ -143,7 +147,7 @@ impl Details {
         deadline: Deadline,
     ) -> Looked {
         if request.raw {
-            return self.fetch_raw(get, &request, deadline).await;
+            return self.fetch_raw(&source.name, get, &request, deadline).await;
         }
         let key = key(source, get, &request);
         let kept = self.0.store.get(&key);
@@ -152,36 +156,52 @@ impl Details {
             && let Some(hit) = self.usable(kept)
         {
             if hit.cache.ttl.is_some_and(|ttl| ttl < 0) {
-                // Nobody waits for it: it lands in the store.
-                let _refresh = self.fly(key, get, request);
+                // Nobody waits for it: the result goes into the store.
+                let _refresh = self.join_or_start(&key, Join::Any, get, &request);
             }
             return hit;
         }
-        let mut looked = self.load(&key, get, &request, deadline).await;
+        let join = match freshness {
+            Freshness::Cached => Join::Any,
+            Freshness::Revalidate => Join::NotSent,
+        };
+        let mut looked = self.load(&key, join, get, &request, deadline).await;
         looked.cache.bypass = freshness == Freshness::Revalidate;
         let Outcome::Failed(error) = &looked.outcome else { return looked };
-        // Looked up anew: what was there before the load may have been dropped by a write since.
+        // Looked up again: a write may have dropped the entry since.
         let kept = if error.is_outage() { self.0.store.get(&key) } else { None };
-        kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or(looked)
+        kept.and_then(|kept| self.cached_instead(&kept, error.clone())).unwrap_or(looked)
     }
 
-    /// For a source that was not waited for any longer: a kept record, where there is one, or its failure.
-    pub fn stand_in_for(&self, source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Looked {
+    /// The cached record of a source that was not waited for any longer, or the source's failure.
+    pub fn cached_or_timeout(
+        &self,
+        source: &Source,
+        get: &Arc<dyn GetCustomer>,
+        request: &GetRequest,
+        deadline: Deadline,
+    ) -> Looked {
         let key = key(source, get, request);
-        let flight = lock(&self.0.flights).get(&key).filter(|_| !request.raw).cloned();
-        let phase = flight.map_or(Phase::Answer, |flight| flight.progress.phase());
-        let error = Arc::new(UpstreamError::new(&source.name, Failure::TimedOut { sent: true, phase }));
+        let progress = if request.raw { None } else { self.0.flights.progress(&key) };
+        let failure = if deadline.0 <= Instant::now() {
+            past_deadline(&progress.unwrap_or_default())
+        } else {
+            Failure::TimedOut { sent: true, phase: progress.map_or(Phase::Answer, |progress| progress.phase()) }
+        };
+        let error = Arc::new(UpstreamError::new(&source.name, failure));
         let kept = if request.raw { None } else { self.0.store.get(&key) };
-        kept.and_then(|kept| self.stand_in(&kept, error.clone())).unwrap_or_else(|| Looked {
-            outcome: Outcome::Failed(error),
-            cache: CacheNote::default(),
-            fetched_at: None,
-        })
+        kept.and_then(|kept| self.cached_instead(&kept, error.clone()))
+            .unwrap_or_else(|| failed(error, CacheNote::default()))
     }
 
     /// Drops what is kept of customers that were written to.
     pub fn drop_written<'a>(&self, union_ids: impl IntoIterator<Item = &'a str>) {
         self.0.store.drop_written(union_ids);
+    }
+
+    /// Notes the ids that belong together according to records read elsewhere, for [`Self::drop_written`].
+    pub fn learn<'a>(&self, customers: impl IntoIterator<Item = &'a Customer>) {
+        self.0.store.learn(customers);
     }
 
     /// A kept answer that may be served without asking.
@@ -191,27 +211,24 @@ impl Details {
             Some(_) => (self.0.windows.fresh, self.0.windows.stale.max(self.0.windows.fresh)),
             None => (self.0.windows.not_found, self.0.windows.not_found),
         };
-        (age < until).then(|| {
-            let cache = CacheNote { hit: true, ttl: Some(seconds_left(fresh, age)), ..CacheNote::default() };
-            looked(kept, cache)
-        })
+        (age < until).then(|| looked(kept, hit(fresh, age)))
     }
 
-    fn stand_in(&self, kept: &KeptDetail, error: Arc<UpstreamError>) -> Option<Looked> {
+    /// The cached record in place of a failed or late source: found while it is fresh, stale after that.
+    fn cached_instead(&self, kept: &KeptDetail, error: Arc<UpstreamError>) -> Option<Looked> {
         let age = kept.age();
         let record = kept.record.clone().filter(|_| age <= self.0.windows.stale_if_error)?;
-        let ttl = seconds_left(self.0.windows.fresh, age).min(-1);
-        Some(Looked {
-            outcome: Outcome::Stale(record, error),
-            cache: CacheNote { hit: true, ttl: Some(ttl), ..CacheNote::default() },
-            fetched_at: Some(kept.fetched_at),
-        })
+        let cache = hit(self.0.windows.fresh, age);
+        let is_fresh = age < self.0.windows.fresh;
+        let outcome = if is_fresh { Outcome::Found(record) } else { Outcome::Stale(record, error) };
+        Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at) })
     }
 
-    /// Waits for a load of the key, whoever began it.
+    /// Waits for a load of the key, whoever started it.
     async fn load(
         &self,
         key: &DetailKey,
+        join: Join,
         get: &Arc<dyn GetCustomer>,
         request: &GetRequest,
         deadline: Deadline,
@@ -219,57 +236,57 @@ impl Details {
         let mut tries = 0;
         loop {
             tries += 1;
-            let (flight, joined) = self.fly(key.clone(), get, request.clone());
+            let (load, joined) = self.join_or_start(key, join, get, request);
             let note = CacheNote { collapsed: joined, ..CacheNote::default() };
-            let Ok(loaded) = tokio::time::timeout_at(deadline.0, flight.landed).await else {
-                let late = |phase| Failure::DeadlinePassed { sent: true, phase };
-                let error = UpstreamError::new(&key.source, flight.progress.overdue(late));
-                return failed(Arc::new(error), note);
+            let Ok(loaded) = timeout_at(deadline.0, load.result).await else {
+                return failed(Arc::new(UpstreamError::new(&key.source, past_deadline(&load.progress))), note);
             };
-            let (kept, stored) = match loaded {
+            let lost = || {
+                let failure = Failure::BadPayload("it could not be processed".to_owned());
+                Err(Arc::new(UpstreamError::new(&key.source, failure)))
+            };
+            let (kept, stored) = match loaded.unwrap_or_else(lost) {
                 Ok(loaded) => loaded,
                 Err(error) => return failed(error, note),
             };
             // A joined load may be of before a write that this caller has already seen end.
-            if joined && tries == 1 && self.0.store.written_since(kept.union_id(key), kept.begun) {
+            if joined && tries < MAX_JOINS && self.0.store.written_since_load(key, &kept) {
                 continue;
             }
             return looked(&kept, CacheNote { stored, ..note });
         }
     }
 
-    /// Joins the load of the key that is under way, or begins one. Tells whether it joined.
-    fn fly(&self, key: DetailKey, get: &Arc<dyn GetCustomer>, request: GetRequest) -> (Flight, bool) {
-        let mut flights = lock(&self.0.flights);
-        if let Some(flight) = flights.get(&key) {
-            return (flight.clone(), true);
-        }
-        let landing = Landing { inner: self.0.clone(), key: key.clone() };
-        let get = get.clone();
-        let progress = Progress::default();
-        let noted = progress.clone();
-        // The task takes the lock to land, so it cannot land before it is listed.
-        let task = tokio::spawn(trace::carried(async move { noted.of(landing.load(&get, &request)).await }));
-        let name = key.source.clone();
-        let landed = async move {
-            task.await.unwrap_or_else(|_panic| {
-                let failure = Failure::BadPayload("it could not be processed".to_owned());
-                Err(Arc::new(UpstreamError::new(&name, failure)))
-            })
-        };
-        let flight = Flight { landed: landed.boxed().shared(), progress };
-        flights.insert(key, flight.clone());
-        (flight, false)
+    fn join_or_start(
+        &self,
+        key: &DetailKey,
+        join: Join,
+        get: &Arc<dyn GetCustomer>,
+        request: &GetRequest,
+    ) -> (Load<Loaded>, bool) {
+        let (inner, loaded_key) = (self.0.clone(), key.clone());
+        let (get, request) = (get.clone(), request.clone());
+        let load = |number| async move { inner.load(loaded_key, number, &get, &request).await };
+        self.0.flights.join_or_start(key.clone(), join, load)
     }
 
-    async fn fetch_raw(&self, get: &Arc<dyn GetCustomer>, request: &GetRequest, deadline: Deadline) -> Looked {
+    async fn fetch_raw(
+        &self,
+        name: &SourceName,
+        get: &Arc<dyn GetCustomer>,
+        request: &GetRequest,
+        deadline: Deadline,
+    ) -> Looked {
         let cache = CacheNote { bypass: true, ..CacheNote::default() };
-        match get.get(request, deadline).await {
-            Ok(record) => Looked {
-                outcome: record.map_or(Outcome::NotFound, |record| Outcome::Found(Arc::new(record))),
-                cache,
-                fetched_at: Some(now()),
-            },
+        let progress = Progress::default();
+        let got = timeout_at(deadline.0, progress.of(get.get(request, deadline))).await;
+        let got = got.unwrap_or_else(|_late| Err(UpstreamError::new(name, past_deadline(&progress))));
+        match got {
+            Ok(record) => {
+                self.learn(record.as_ref().map(|record| &record.customer));
+                let outcome = record.map_or(Outcome::NotFound, |record| Outcome::Found(Arc::new(record)));
+                Looked { outcome, cache, fetched_at: Some(now()) }
+            }
             Err(error) => {
                 log(&error);
                 failed(Arc::new(error), cache)
@@ -278,29 +295,17 @@ impl Details {
     }
 }
 
-/// A load under way; takes itself off the list when it ends, however it ends.
-struct Landing {
-    inner: Arc<Inner>,
-    key: DetailKey,
-}
-
-impl Landing {
-    async fn load(&self, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
+impl Inner {
+    async fn load(&self, key: DetailKey, number: u64, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
         let begun = Instant::now();
-        let record = get.get(request, Deadline(begun + self.inner.load_timeout)).await.map_err(|error| {
+        let record = get.get(request, Deadline(begun + self.load_timeout)).await.map_err(|error| {
             log(&error);
             Arc::new(error)
         })?;
-        let kept =
-            Arc::new(KeptDetail { record: record.map(Arc::new), begun, fetched: Instant::now(), fetched_at: now() });
-        let stored = self.inner.store.put(self.key.clone(), kept.clone());
+        let (record, fetched) = (record.map(Arc::new), Instant::now());
+        let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now() });
+        let stored = self.store.put(key, kept.clone());
         Ok((kept, stored))
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        lock(&self.inner.flights).remove(&self.key);
     }
 }
 
@@ -316,6 +321,15 @@ fn looked(kept: &KeptDetail, cache: CacheNote) -> Looked {
 
 fn failed(error: Arc<UpstreamError>, cache: CacheNote) -> Looked {
     Looked { outcome: Outcome::Failed(error), cache, fetched_at: None }
+}
+
+/// What befell a caller whose deadline passed before the call ended.
+fn past_deadline(progress: &Progress) -> Failure {
+    progress.overdue(|phase| Failure::DeadlinePassed { sent: true, phase })
+}
+
+fn hit(fresh: Duration, age: Duration) -> CacheNote {
+    CacheNote { hit: true, ttl: Some(seconds_left(fresh, age)), ..CacheNote::default() }
 }
 
 fn seconds_left(fresh: Duration, age: Duration) -> i64 {

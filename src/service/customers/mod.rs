@@ -1,24 +1,23 @@
 //! One customer over the sources that know it (contract §3.3): who is asked, how long the rest is waited for, and what
 //! is said of those that did not answer.
 
+mod answer;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use std::sync::Arc;
-use tokio::time::Instant;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, timeout_at};
 
-use crate::model::{
-    CustomerAnswer, CustomerId, Meta, Operation, Problem, ProblemCode, ShortProblem, SourceName, SourceReport,
-    SourceStatus, SourcedCustomer,
-};
+use crate::model::{CustomerAnswer, CustomerId, Operation, Problem, ProblemCode, ShortProblem, SourceName};
 use crate::upstream::{GetCustomer, GetRequest, Source};
 
 use super::audit::{ABANDONED, FOUND, NOT_FOUND};
 use super::details::{CacheNote, Details, Freshness, Looked, Outcome};
-use super::failure::foremost;
-use super::{RequestContext, Sources, merge};
+use super::{RequestContext, Sources};
+use answer::{conclude, reject_other_people};
 
 /// What is asked of a customer.
 #[derive(Debug, Clone)]
@@ -117,25 +116,32 @@ impl Customers {
         let all = sources.into_iter().map(|source| first_part(source, query)).collect();
         let mut parts = Parts { all, context, raw: query.raw };
         self.ask(context, query, &mut parts.all).await;
-        conclude(&parts.all, query)
+        let warnings = reject_other_people(&mut parts.all, query);
+        conclude(&parts.all, query, warnings)
     }
 
-    /// Asks until every part is answered, or the grace after the first answer is over.
+    /// Asks until every part is answered, the grace after the first answer is over, or the deadline has passed.
     async fn ask(&self, context: &RequestContext, query: &DetailQuery, parts: &mut [Part]) {
         let begun = Instant::now();
         let mut lookups: FuturesUnordered<Lookup<'_>> = FuturesUnordered::new();
         for index in 0..parts.len() {
             lookups.extend(self.lookup(context, query, parts, index));
         }
-        let mut until = context.deadline.0 + self.merge_grace;
-        while let Ok(Some((index, looked))) = tokio::time::timeout_at(until, lookups.next()).await {
-            let found = match &looked.outcome {
-                Outcome::Found(record) | Outcome::Stale(record, _) => Some(record.clone()),
-                Outcome::NotFound | Outcome::Failed(_) => None,
+        let mut until = context.deadline.0;
+        loop {
+            let next = match timeout_at(until, lookups.next()).await {
+                Ok(next) => next,
+                // Of several that end at this moment, all count.
+                Err(_late) => lookups.next().now_or_never().flatten(),
             };
+            let Some((index, looked)) = next else { break };
+            let found = looked.outcome.record().cloned();
             parts[index].state = PartState::Answered(looked);
             let Some(found) = found else { continue };
-            until = until.min(Instant::now() + self.merge_grace);
+            // Who wants all sources or none waits for all of them.
+            if query.on_partial == OnPartial::Allow {
+                until = until.min(Instant::now() + self.merge_grace);
+            }
             let Some(id) = found.customer.external_user_id.clone() else {
                 continue;
             };
@@ -153,7 +159,8 @@ impl Customers {
             match &part.state {
                 PartState::Asked(request, get) => {
                     context.timings.note(&part.source.name, begun.elapsed());
-                    part.state = PartState::Answered(self.details.stand_in_for(&part.source, get, request));
+                    let looked = self.details.cached_or_timeout(&part.source, get, request, context.deadline);
+                    part.state = PartState::Answered(looked);
                 }
                 PartState::NeedsExternalUserId(_) => {
                     part.state = skipped("it is asked by external_user_id alone, and no source told that");
@@ -213,69 +220,5 @@ fn first_part(source: Arc<Source>, query: &DetailQuery) -> Part {
     Part { source, state, id: query.id.clone() }
 }
 
-/// The decision table of contract §3.3.
-fn conclude(parts: &[Part], query: &DetailQuery) -> Result<Detail, Problem> {
-    let mut reports = Vec::with_capacity(parts.len());
-    let mut failures = Vec::new();
-    let mut found = Vec::new();
-    let mut cache = Vec::new();
-    for part in parts {
-        let name = part.source.name.clone();
-        let (status, fetched_at, problem) = match &part.state {
-            PartState::Answered(looked) => {
-                cache.push((name.clone(), looked.cache));
-                match &looked.outcome {
-                    Outcome::Found(record) => {
-                        found.push(record.clone());
-                        (SourceStatus::Ok, looked.fetched_at, None)
-                    }
-                    Outcome::Stale(record, error) => {
-                        found.push(record.clone());
-                        (SourceStatus::Stale, looked.fetched_at, Some(Problem::from(error.as_ref()).short()))
-                    }
-                    Outcome::NotFound => (SourceStatus::NotFound, looked.fetched_at, None),
-                    Outcome::Failed(error) => {
-                        let problem = Problem::from(error.as_ref());
-                        let short = problem.short();
-                        failures.push(problem);
-                        (SourceStatus::Failed, None, Some(short))
-                    }
-                }
-            }
-            PartState::Skipped(why) => (SourceStatus::Skipped, None, Some(why.clone())),
-            PartState::Asked(..) | PartState::NeedsExternalUserId(_) => (SourceStatus::Skipped, None, None),
-        };
-        reports.push(SourceReport { source: name, status, fetched_at, problem });
-    }
-    let asked_any = reports.iter().any(|report| report.status != SourceStatus::Skipped);
-    let must_fail = found.is_empty() || query.on_partial == OnPartial::Fail;
-    if must_fail && let Some(problem) = foremost(failures) {
-        return Err(problem);
-    }
-    let records = found.into_iter().map(|record| SourcedCustomer::clone(&record));
-    let Some(mut merged) = merge::merge(records) else {
-        return Err(if asked_any {
-            Problem::new(ProblemCode::NotFound, "no asked source knows this customer")
-        } else {
-            not_offered(&reports)
-        });
-    };
-    if let Some(staff_id) = &query.staff_id {
-        merge::narrow_to_staff(&mut merged, staff_id);
-    }
-    let SourcedCustomer { customer, mut warnings } = merged;
-    for warning in &mut warnings {
-        warning.pointer = warning.pointer.take().map(|pointer| format!("/data{pointer}"));
-    }
-    let answer = CustomerAnswer { data: customer, meta: Meta { sources: reports, warnings } };
-    Ok(Detail { answer, cache })
-}
-
-fn not_offered(reports: &[SourceReport]) -> Problem {
-    let reasons: Vec<String> = reports
-        .iter()
-        .filter_map(|report| Some(format!("{}: {}", report.source, report.problem.as_ref()?.detail)))
-        .collect();
-    let detail = if reasons.is_empty() { "no source is visible".to_owned() } else { reasons.join("; ") };
-    Problem::new(ProblemCode::NotOffered, detail)
-}
+#[cfg(test)]
+mod tests;
