@@ -21,6 +21,7 @@ pub mod routes;
 pub mod sandbox;
 pub mod service;
 pub mod store;
+mod suggest;
 pub mod telemetry;
 mod trace;
 pub mod upstream;
