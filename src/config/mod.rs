@@ -160,7 +160,7 @@ fn syntax_errors(path: &Path, text: &str) -> Vec<Error> {
     let (_, errors) = toml::de::DeTable::parse_recoverable(text);
     let located = errors.into_iter().map(|error| {
         let before = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = String::from_utf8_lossy(&text.as_bytes()[..before]).split('\n').count();
         (line, error.message().to_owned())
     });
     let mut located: Vec<_> = located.collect();

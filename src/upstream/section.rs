@@ -102,7 +102,7 @@ mod tests {
         people: BTreeMap<String, Person>,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Person {
         name: String,
@@ -137,8 +137,9 @@ mod tests {
                 "people.d.e.age: expected a whole number",
             ]
         );
-        let people: Vec<String> = section.unwrap().people.into_keys().collect();
-        assert_eq!(people, ["a"]);
+        let section = section.unwrap();
+        assert_eq!(section.people, BTreeMap::from([("a".to_owned(), Person { name: "A".to_owned(), age: 1 })]));
+        assert_eq!((section.number, section.flag), (0, false));
     }
 
     #[test]

@@ -112,12 +112,21 @@ async fn every_line_that_is_not_toml_is_reported() {
     assert_eq!(stderr(&output).matches("error: ").count(), lines.len(), "{}", stderr(&output));
 }
 
-/// Each a mistake, and the whole message about it.
-#[tokio::test]
-async fn mistake_is_one_error_that_names_what_is_wrong() {
+/// Each a configuration with one mistake, and the whole message about it.
+async fn each_is_one_error(table: &[(String, &str)]) {
     let folder = tempfile::tempdir().unwrap();
-    let table = [
-        // Misspelt keys, also those that a section cannot do without.
+    for (text, message) in table {
+        let output = check(folder.path(), text, &[]).await;
+        refused(&output, &[], text);
+        let expected = format!("error: {message}\nscrm-gateway: the configuration cannot be used\n");
+        assert_eq!(stderr(&output), expected, "{text}");
+    }
+}
+
+/// Also those that a section cannot do without.
+#[tokio::test]
+async fn misspelt_key_is_one_error_with_a_suggestion() {
+    each_is_one_error(&[
         (
             replaced("token", "tokn_file = \"x\""),
             "sources.juzibot.tokn_file (from gateway.toml): unknown key; did you mean \"token_file\"?",
@@ -164,6 +173,13 @@ async fn mistake_is_one_error_that_names_what_is_wrong() {
             with("codes = { notfound = [1] }"),
             "sources.juzibot.codes.notfound (from gateway.toml): unknown key; did you mean \"not_found\"?",
         ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn mistake_is_one_error_that_names_what_is_wrong() {
+    each_is_one_error(&[
         // Numbers and addresses.
         (
             after("[server]\nmax_in_flight = -1"),
@@ -216,13 +232,8 @@ async fn mistake_is_one_error_that_names_what_is_wrong() {
             replaced("secret", "secret = \"CANARY-short\"") + "\n[callers.x]\nissuer = \"login\"\nsubject = \"s\"",
             "auth.issuers.login.secret (from gateway.toml): expected secrets of 32 bytes or more (RFC 7518 §3.2)",
         ),
-    ];
-    for (text, message) in table {
-        let output = check(folder.path(), &text, &[]).await;
-        refused(&output, &[], &text);
-        let expected = format!("error: {message}\nscrm-gateway: the configuration cannot be used\n");
-        assert_eq!(stderr(&output), expected, "{text}");
-    }
+    ])
+    .await;
 }
 
 #[tokio::test]
