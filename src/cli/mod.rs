@@ -52,9 +52,12 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// The configuration file; the default is the value of the environment variable `SCRM_GATEWAY_CONFIG`. Variables
-    /// `SCRM_GATEWAY__SECTION__KEY` override its keys.
-    #[arg(long, value_name = "FILE")]
+    // Not a doc comment, whose backticks the help would show.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration file [env: SCRM_GATEWAY_CONFIG]; variables SCRM_GATEWAY__SECTION__KEY override its keys"
+    )]
     config: Option<PathBuf>,
 }
 
