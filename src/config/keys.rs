@@ -1,5 +1,7 @@
 //! The keys that the configuration has, to find the one that a misspelt key or variable stands for.
 
+use std::collections::BTreeSet;
+
 use crate::suggest::closest;
 use crate::upstream::{field_names, source_keys};
 
@@ -8,7 +10,7 @@ use super::raw;
 /// Stands in a path for the name of a source, an issuer or a caller.
 const NAME: &str = "NAME";
 
-/// The paths of all keys, such as `server.listen` and `sources.NAME.token`.
+/// The paths of all keys that have a value, such as `server.listen` and `sources.NAME.token`.
 fn all() -> Vec<String> {
     let sections: [(&str, &[&str]); 16] = [
         ("", field_names::<raw::Raw>()),
@@ -32,7 +34,18 @@ fn all() -> Vec<String> {
         let path = move |key: &&str| if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
         keys.iter().map(path)
     });
-    listed.chain(source_keys().into_iter().map(|key| format!("sources.NAME.{key}"))).collect()
+    let of_sources = source_keys().into_iter().map(|key| format!("sources.NAME.{key}"));
+    let mut paths: Vec<String> = listed.chain(of_sources).collect();
+    let sections: BTreeSet<String> =
+        paths.iter().filter_map(|path| Some(path.rsplit_once('.')?.0)).flat_map(prefixes).collect();
+    paths.retain(|path| !sections.contains(path));
+    paths
+}
+
+/// A section's path and those of the sections that it is in.
+fn prefixes(path: &str) -> Vec<String> {
+    let ends = path.match_indices('.').map(|(dot, _)| dot).chain([path.len()]);
+    ends.map(|end| path[..end].to_owned()).collect()
 }
 
 /// Returns the path of the key that a variable's name, or a path that no key has, stands for, whatever separates its words.
@@ -100,6 +113,10 @@ mod tests {
             ("AUTH_ISSUERS_LOGIN_SECRET", Some("auth.issuers.login.secret")),
             ("CALLERS_CRM_QUOTA_WINDOW", Some("callers.crm.quota.window")),
             ("LOGLEVEL", None),
+            ("LOG", None),
+            ("DOCS", None),
+            ("HOST", None),
+            ("IMAGE_TAG", None),
             ("BIN", None),
             ("VERSION", None),
             ("", None),

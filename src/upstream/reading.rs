@@ -148,8 +148,16 @@ fn plain(form: &str) -> Option<&str> {
     })
 }
 
-/// Where the value of a key came from: a file, or an environment variable. That of a section is that of the first value in it.
+/// Where the value of a key came from: a file, or an environment variable. That of a section is that of the first value in it, and that
+/// of an absent key is the file with its section.
 pub fn origin(loaded: &config::Config, key: &str) -> Option<String> {
+    origin_of_value(loaded, key).or_else(|| {
+        let (section, _) = key.rsplit_once('.')?;
+        origin_of_value(loaded, section).filter(|origin| !origin.starts_with(VARIABLE))
+    })
+}
+
+fn origin_of_value(loaded: &config::Config, key: &str) -> Option<String> {
     // Read as a value of its own it would have lost its origin.
     let mut value = Value::new(None, ValueKind::Table(loaded.collect().ok()?));
     let mut key = key.to_owned();
