@@ -1,7 +1,7 @@
 //! A configuration that can be used: what `check` prints, and what it warns of.
 
 use super::configuration::{BASE, check, with};
-use super::{Running, command, folder_for, sandbox, stderr, stdout};
+use super::{Running, addresses, command, folder_for, sandbox, stderr, stdout};
 
 #[tokio::test]
 async fn check_ends_with_the_verdict_and_prints_a_usable_configuration() {
@@ -86,6 +86,7 @@ async fn serve_logs_the_warnings() {
     let (folder, _) = folder_for(&sandbox);
     let mut gateway = Running::start(command(folder.path(), &["serve", "--config", "gateway.toml"]));
     gateway.line(|line| (line.contains("\"WARN\"") && line.contains("cursor.key_file is not set")).then_some(())).await;
+    addresses(&mut gateway).await;
     gateway.terminate().await;
     assert_eq!(gateway.ended().await.0, Some(0));
     sandbox.stop().await;
