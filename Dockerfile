@@ -38,6 +38,7 @@ LABEL org.opencontainers.image.title="scrm-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /build/target/dist/scrm-gateway /usr/local/bin/scrm-gateway
+COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/scrm-gateway/
 # By number: Kubernetes cannot tell from a name that it is not root.
 USER 65532:65532
 # 8080 for callers, 9090 for probes and metrics.

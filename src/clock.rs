@@ -41,7 +41,7 @@ impl Reference for TokioNanos {
     }
 }
 
-/// Durations such as `"2s"`, bounded so that a time in the future can always be told.
+/// Durations such as `"2s"`, at most [`LONGEST`](duration::LONGEST): a point in time that far ahead can still be represented.
 pub mod duration {
     use std::time::Duration;
 
@@ -49,10 +49,24 @@ pub mod duration {
 
     pub use humantime_serde::serialize;
 
-    const LONGEST: Duration = Duration::from_hours(365 * 24);
+    /// The longest duration of the configuration.
+    pub const LONGEST: Duration = Duration::from_hours(365 * 24);
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let duration: Duration = humantime_serde::deserialize(deserializer)?;
         if duration <= LONGEST { Ok(duration) } else { Err(D::Error::custom("expected at most 365 days")) }
+    }
+}
+
+/// Durations that may be absent, with the same bound.
+pub mod optional_duration {
+    use std::time::Duration;
+
+    use serde::de::Deserializer;
+
+    pub use humantime_serde::serialize;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::duration::deserialize(deserializer).map(Some)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ struct File<T> {
     parse: Parse<T>,
     /// A hash of what was last seen there: of the bytes, or of why there are none.
     seen: Mutex<Seen>,
+    /// Whether that is the value in use.
+    is_usable: AtomicBool,
 }
 
 type Seen = [u8; 32];
@@ -37,6 +40,9 @@ type Seen = [u8; 32];
 pub trait Reread: Send + Sync {
     /// Reads it again; tells whether there is another value now.
     fn reread(&self) -> bool;
+
+    /// Whether the file held a usable value when it was last read; `None` for a value that no file holds.
+    fn is_usable(&self) -> Option<bool>;
 }
 
 impl<T> Live<T> {
@@ -57,7 +63,13 @@ impl<T> Live<T> {
         let (seen, bytes) = look(path);
         let bytes = bytes.map_err(|error| format!("{} {error}", path.display()))?;
         let current = ArcSwap::from_pointee(parse(&bytes)?);
-        let file = File { key: key.into(), path: path.to_owned(), parse: Box::new(parse), seen: Mutex::new(seen) };
+        let file = File {
+            key: key.into(),
+            path: path.to_owned(),
+            parse: Box::new(parse),
+            seen: Mutex::new(seen),
+            is_usable: AtomicBool::new(true),
+        };
         Ok(Self { current, file: Some(file) })
     }
 
@@ -74,7 +86,7 @@ impl<T> Live<T> {
 
 impl<T: Send + Sync> Reread for Live<T> {
     fn reread(&self) -> bool {
-        let Some(File { key, path, parse, seen }) = &self.file else { return false };
+        let Some(File { key, path, parse, seen, is_usable }) = &self.file else { return false };
         // Held throughout: two who read again at once do not undo each other's.
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, bytes) = look(path);
@@ -84,14 +96,20 @@ impl<T: Send + Sync> Reread for Live<T> {
         match bytes.and_then(|bytes| parse(&bytes)) {
             Ok(value) => {
                 self.current.store(Arc::new(value));
+                is_usable.store(true, Ordering::Relaxed);
                 tracing::info!(key, path = %path.display(), "the file has changed and was read again");
                 true
             }
             Err(why) => {
+                is_usable.store(false, Ordering::Relaxed);
                 tracing::error!(key, path = %path.display(), why, "the file has changed; what it held before is kept");
                 false
             }
         }
+    }
+
+    fn is_usable(&self) -> Option<bool> {
+        self.file.as_ref().map(|file| file.is_usable.load(Ordering::Relaxed))
     }
 }
 
@@ -145,6 +163,31 @@ impl OnDemand {
             .await;
         };
         let _late = tokio::time::timeout(LONGEST_WAIT, reading).await;
+    }
+}
+
+/// Reloads all files at once and logs the result. Returns after a second at most; a file that hangs is reloaded when it answers.
+pub async fn reload(files: &[Arc<dyn Reread>]) {
+    let files: Vec<_> = files.iter().filter(|file| file.is_usable().is_some()).collect();
+    let reload = |file: &&Arc<dyn Reread>| {
+        let file = (*file).clone();
+        tokio::time::timeout(LONGEST_WAIT, tokio::task::spawn_blocking(move || file.reread()))
+    };
+    let results = join_all(files.iter().map(reload)).await;
+    let pending = results.iter().filter(|result| result.is_err()).count();
+    let changed = results.iter().filter(|result| matches!(result, Ok(Ok(true)))).count();
+    let unusable = files.iter().filter(|file| file.is_usable() == Some(false)).count();
+    let files = files.len();
+    if pending + unusable > 0 {
+        tracing::warn!(
+            files,
+            changed,
+            unusable,
+            pending,
+            "reloaded secret and key files; some keep their former values"
+        );
+    } else {
+        tracing::info!(files, changed, "reloaded secret and key files");
     }
 }
 
@@ -206,6 +249,10 @@ mod tests {
         fn reread(&self) -> bool {
             self.0.send(()).is_ok()
         }
+
+        fn is_usable(&self) -> Option<bool> {
+            Some(true)
+        }
     }
 
     /// Hangs until its other end is gone.
@@ -214,6 +261,10 @@ mod tests {
     impl Reread for Hangs {
         fn reread(&self) -> bool {
             self.0.lock().unwrap().recv().is_ok()
+        }
+
+        fn is_usable(&self) -> Option<bool> {
+            Some(true)
         }
     }
 
@@ -247,6 +298,21 @@ mod tests {
         assert!(read.try_recv().is_err(), "nobody needs it");
         on_demand.reread(file, || true).await;
         assert!(read.try_recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn reload_reads_every_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        std::fs::write(&path, "1").unwrap();
+        let live = Arc::new(Live::of_file("a.number_file", &path, number).unwrap());
+        let files: Vec<Arc<dyn Reread>> = vec![live.clone(), Arc::new(Live::fixed(1))];
+        std::fs::write(&path, "2").unwrap();
+        reload(&files).await;
+        assert_eq!((*live.get(), live.is_usable()), (2, Some(true)));
+        std::fs::write(&path, "nonsense").unwrap();
+        reload(&files).await;
+        assert_eq!((*live.get(), live.is_usable()), (2, Some(false)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,6 +70,15 @@ pub fn client(
     Ok(builder)
 }
 
+/// Checks that a client can be built.
+///
+/// # Errors
+/// As [`client`].
+pub fn check(shared: &ClientConfig) -> Result<(), ClientError> {
+    let anywhere = Url::parse("https://host.invalid").expect("a URL");
+    client(shared, &anywhere, Duration::from_secs(1))?.build().map(drop).map_err(ClientError::build)
+}
+
 /// An absolute URL with a host, without user, password and fragment.
 pub fn absolute(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;

@@ -77,11 +77,17 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Where probes are served.
     pub admin_address: SocketAddr,
+    files: Vec<Arc<dyn Reread>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Gateway {
+    /// The files of secrets and keys, to be reloaded on demand.
+    pub fn files(&self) -> Vec<Arc<dyn Reread>> {
+        self.files.clone()
+    }
+
     /// Stops taking requests, finishes those in flight within `drain_timeout`, and returns when all is closed.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -109,15 +115,16 @@ pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
     let stop = CancellationToken::new();
     let (drain, reread) = (config.server.drain_timeout, config.server.reread_files);
-    let files = AbortOnDropHandle::new(tokio::spawn(live::follow(app.files.clone(), reread)));
+    let files = app.files.clone();
+    let following = AbortOnDropHandle::new(tokio::spawn(live::follow(files.clone(), reread)));
     let jwks = AbortOnDropHandle::new(tokio::spawn(app.edge.authenticator.follow()));
     let serving = run(app, listener, admin_listener, drain, stop.clone());
     let task = tokio::spawn(async move {
         serving.await;
-        drop((files, jwks));
+        drop((following, jwks));
     });
     tracing::info!(%address, %admin_address, "serving");
-    Ok(Gateway { address, admin_address, stop, task })
+    Ok(Gateway { address, admin_address, files, stop, task })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -238,10 +245,7 @@ impl App {
 }
 
 fn cursor_keys(config: &Config) -> Arc<Live<CursorKeys>> {
-    config.cursor_keys.clone().unwrap_or_else(|| {
-        tracing::warn!("cursor.key_file is not set: cursors hold for this process alone");
-        Arc::new(Live::fixed(CursorKeys::random()))
-    })
+    config.cursor_keys.clone().unwrap_or_else(|| Arc::new(Live::fixed(CursorKeys::random())))
 }
 
 fn services(

@@ -1,5 +1,6 @@
 //! `demo`: the gateway over both simulated sources in one process. Its secrets are made at start and die with it.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use crate::app::{self, StartError};
 use crate::config::Config;
 use crate::model::Scope;
 use crate::sandbox::{self, Sandbox};
-use crate::telemetry::{self, Output};
+use crate::telemetry::{self, InvalidLevel, Output};
 
 use super::{CliError, say, stop_signal, token};
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// The port of the gateway on 127.0.0.1; another one is taken where it is in use.
-    #[arg(long, default_value_t = 8080)]
-    port: u16,
+    /// The port of the gateway on 127.0.0.1; the default is 8080, or a free port where 8080 is in use.
+    #[arg(long)]
+    port: Option<u16>,
     /// How many customers there are.
     #[arg(long, default_value_t = 1000)]
     customers: usize,
@@ -25,10 +26,12 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The level of the log, on the standard error.
-    #[arg(long, default_value = "warn")]
+    #[arg(long, default_value = "warn", value_parser = level)]
     log: String,
 }
 
+/// The port where none is given.
+const DEFAULT_PORT: u16 = 8080;
 /// How long the printed token holds.
 const TOKEN_TTL: Duration = Duration::from_hours(12);
 
@@ -41,13 +44,15 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     let rules = (options.juzibot.clone(), options.tanma.clone());
     let sandbox = sandbox::start(options).await?;
 
-    let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
+    let port = args.port.unwrap_or(DEFAULT_PORT);
     let mut config = Config::from_toml(&settings(&sandbox, &rules))?;
-    config.server.listen = listen;
+    config.server.listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let gateway = match app::start(&config).await {
-        Err(StartError::Listen { .. }) if args.port != 0 => {
+        Err(StartError::Listen { error, .. }) if args.port.is_none() && error.kind() == ErrorKind::AddrInUse => {
             config.server.listen.set_port(0);
-            app::start(&config).await?
+            let gateway = app::start(&config).await?;
+            say(&format!("Port {port} is in use: the demo listens on port {} instead.", gateway.address.port()))?;
+            gateway
         }
         started => started?,
     };
@@ -58,6 +63,10 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     gateway.stop().await;
     sandbox.stop().await;
     Ok(())
+}
+
+fn level(text: &str) -> Result<String, InvalidLevel> {
+    telemetry::check_level(text).map(|()| text.to_owned())
 }
 
 fn random_secret() -> String {

@@ -6,15 +6,19 @@ mod demo;
 mod sandbox;
 mod token;
 
+use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{self, StartError};
-use crate::config::{Config, ConfigError};
+use crate::config::{CONFIG_FILE, Config, ConfigError};
+use crate::live;
 use crate::openapi;
 use crate::telemetry::{self, InvalidLevel, Output};
 
@@ -48,23 +52,29 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// The configuration file. Environment variables `SCRM_GATEWAY__SECTION__KEY` stand over it.
-    #[arg(long, env = "SCRM_GATEWAY_CONFIG", value_name = "FILE")]
+    // Not a doc comment, whose backticks the help would show.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration file [env: SCRM_GATEWAY_CONFIG]; variables SCRM_GATEWAY__SECTION__KEY override its keys"
+    )]
     config: Option<PathBuf>,
 }
 
 impl ConfigArgs {
     fn load(&self) -> Result<Config, CliError> {
-        Ok(Config::load(self.config.as_deref())?)
+        // An empty variable is what a template leaves of one that is not set.
+        let from_variable = || env::var_os(CONFIG_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        Ok(Config::load(self.config.clone().or_else(from_variable).as_deref())?)
     }
 }
 
 /// What ends a command early.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    #[error("configuration: {0}")]
+    #[error("the configuration cannot be used")]
     Config(#[from] ConfigError),
-    #[error("configuration: {0}")]
+    #[error("log.level: {0}")]
     Level(#[from] InvalidLevel),
     #[error("{0}")]
     Start(#[from] StartError),
@@ -100,29 +110,46 @@ pub async fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do for a process that cannot even complain.
-            let _unheard = writeln!(std::io::stderr(), "scrm-gateway: {error}");
+            if let CliError::Config(config) = &error {
+                config.messages().for_each(|message| say_error(&format!("error: {message}")));
+            }
+            say_error(&format!("scrm-gateway: {error}"));
             error.exit_code()
         }
     }
 }
 
 async fn serve(args: &ConfigArgs) -> Result<(), CliError> {
+    // First of all, so that the signal does not end a process that is starting.
+    let hangup = signal(SignalKind::hangup())?;
     let config = args.load()?;
     telemetry::init(&config.log.level, config.log.json, Output::Stdout)?;
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let stop = stop_signal()?;
     let gateway = app::start(&config).await?;
+    // To the end of the drain.
+    let _reloading = AbortOnDropHandle::new(tokio::spawn(reload_on(hangup, gateway.files())));
     stop.await;
     tracing::info!("stopping");
     gateway.stop().await;
     Ok(())
 }
 
+/// Reloads the files of secrets and keys at each signal.
+async fn reload_on(mut hangup: Signal, files: Vec<Arc<dyn live::Reread>>) {
+    while hangup.recv().await.is_some() {
+        live::reload(&files).await;
+    }
+}
+
+/// Prints the configuration on the standard output, and what there is to say about it on the standard error.
 fn check(args: &ConfigArgs) -> Result<(), CliError> {
     let config = args.load()?;
-    telemetry::check_level(&config.log.level)?;
     app::check(&config)?;
-    say(&config.shown)
+    say(&config.shown)?;
+    config.warnings.iter().for_each(|warning| say_error(&format!("warning: {warning}")));
+    say_error("configuration is valid");
+    Ok(())
 }
 
 /// Ends when the process is asked to: SIGTERM or SIGINT. The signals are taken from the moment of the call.
@@ -135,6 +162,11 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+fn say_error(line: &str) {
+    // Nothing is left to do for a process that cannot even write this.
+    let _ignored = writeln!(std::io::stderr(), "{line}");
 }
 
 fn say(text: &str) -> Result<(), CliError> {

@@ -1,191 +1,271 @@
-//! From raw values to valid ones; a bad one is told with its key, where it came from and the expected form.
+//! From raw values to valid ones. Every error is collected with its key, where it came from and the expected form.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use config::Source;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::edge::{CallerConfig, Issuer};
+use crate::edge::Auth;
 use crate::live::Live;
-use crate::outbound::{self, ClientConfig};
+use crate::outbound::{self, ClientConfig, ClientError};
 use crate::service::cursor::CursorKeys;
+use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
+use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{self, SourceConfig, origin, shown_origin};
+use crate::telemetry;
+use crate::upstream::{self, PREFIX, Reason, SourceConfig, Unreadable, origin, read_section};
 
-use super::{ConfigError, Server, raw};
+use super::error::Error;
+use super::{Config, ConfigError, Log, RateLimit, Server, keys, raw, warnings};
 
-/// Turns raw values into valid ones, and says where a bad one came from.
+/// Turns raw values into valid ones and collects the errors.
 pub(super) struct Checker<'a> {
-    pub(super) loaded: &'a config::Config,
+    loaded: &'a config::Config,
+    errors: Vec<Error>,
 }
 
-impl Checker<'_> {
-    pub(super) fn fault(&self, key: impl Into<String>, expected: &str) -> ConfigError {
+impl<'a> Checker<'a> {
+    /// `errors` are those found so far.
+    pub(super) fn new(loaded: &'a config::Config, errors: Vec<Error>) -> Self {
+        Self { loaded, errors }
+    }
+
+    /// The whole configuration. `has_file`: whether a file was given.
+    pub(super) fn config(mut self, has_file: bool) -> Result<Config, ConfigError> {
+        let Some(raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
+        let sources = self.sources(&raw);
+        let issuers = self.issuers(&raw.auth.issuers);
+        let callers = self.callers(&raw.callers, &issuers);
+        let server = self.server(&raw.server);
+        let rate_limit = RateLimit {
+            default: self.quota("rate_limit.default", raw.rate_limit.default),
+            per_address: self.quota("rate_limit.per_address", raw.rate_limit.per_address),
+        };
+        if raw.auth.leeway > Duration::from_secs(30) {
+            self.reject("auth.leeway", "expected at most 30s");
+        }
+        if let Err(invalid) = telemetry::check_level(&raw.log.level) {
+            self.reject("log.level", invalid.to_string());
+        }
+        let client = self.client(&raw.outbound, &raw.telemetry);
+        let (cursor_keys, cors_origins) = (self.cursor_keys(raw.cursor.key_file.as_deref()), self.origins(&raw.cors));
+        self.require_sections(has_file);
+        if !self.errors.is_empty() {
+            return Err(ConfigError::new(self.errors));
+        }
+        let (shown, bytes) =
+            (raw.shown(&sources), |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
+        let mut config = Config {
+            sources,
+            server,
+            auth: Auth {
+                issuers,
+                default_sources_all: raw.auth.default_sources == raw::DefaultSources::All,
+                leeway: raw.auth.leeway,
+            },
+            callers,
+            rate_limit,
+            cursor_keys,
+            cursor_lifetime: raw.cursor.lifetime,
+            idempotency_retention: raw.idempotency.retention,
+            idempotency_bounds: Bounds {
+                total: bytes(raw.idempotency.max_bytes),
+                per_caller: bytes(raw.idempotency.max_bytes_per_caller),
+            },
+            cache_max_bytes: raw.cache.max_bytes.as_u64(),
+            cache_windows: Windows {
+                fresh: raw.cache.fresh,
+                stale: raw.cache.stale,
+                stale_if_error: raw.cache.stale_if_error,
+                not_found: raw.cache.not_found,
+            },
+            client,
+            log: Log { level: raw.log.level, json: raw.log.format == raw::LogFormat::Json },
+            docs_enabled: raw.docs.enabled,
+            cors_origins,
+            shown,
+            warnings: Vec::new(),
+        };
+        config.warnings = warnings::of(&config);
+        Ok(config)
+    }
+
+    fn raw(&mut self) -> Option<raw::Raw> {
+        let mut unreadable = Vec::new();
+        let table = self.loaded.collect().map_err(|error| unreadable.push(Unreadable::new(self.loaded, "", error)));
+        let raw = table.ok().and_then(|mut table| read_section(self.loaded, "", &mut table, &mut unreadable));
+        for error in unreadable {
+            self.unreadable(error);
+        }
+        raw
+    }
+
+    /// Collects the error. An unknown key is first looked for in all sections, then among similar ones of its own.
+    pub(super) fn unreadable(&mut self, mut error: Unreadable) {
+        let name = error.key.rsplit('.').next().unwrap_or(&error.key);
+        let variable = error.variable().and_then(|name| name.strip_prefix(PREFIX));
+        let anywhere = variable.and_then(keys::intended).or_else(|| keys::elsewhere(name));
+        if let Reason::Unknown { suggestion, .. } = &mut error.reason {
+            *suggestion = anywhere.or(suggestion.take()).or_else(|| keys::intended(&error.key));
+        }
+        self.errors.push(error.into());
+    }
+
+    /// Collects the error of a value that was read and cannot be used, unless it could not even be read.
+    pub(super) fn reject(&mut self, key: impl Into<String>, expected: impl Into<String>) {
         let key = key.into();
-        ConfigError::Value {
-            origin: shown_origin(origin(self.loaded, &key).as_deref()),
-            key,
-            expected: expected.to_owned(),
+        if self.errors.iter().any(|error| matches!(error, Error::Read(unreadable) if unreadable.key == key)) {
+            return;
         }
+        self.errors.push(Error::Value { origin: origin(self.loaded, &key), key, expected: expected.into() });
     }
 
-    pub(super) fn source_fault(&self, error: upstream::ConfigError) -> ConfigError {
+    pub(super) fn reject_source(&mut self, error: upstream::ConfigError) {
         match error {
-            upstream::ConfigError::Read(unreadable) => unreadable.into(),
+            upstream::ConfigError::Read(unreadable) => self.unreadable(unreadable),
             upstream::ConfigError::Setting { source_name, key, expected } => {
-                self.fault(format!("sources.{source_name}.{key}"), &expected)
+                self.reject(format!("sources.{source_name}.{key}"), expected);
             }
-            upstream::ConfigError::Unknown { source_name, key } => {
-                self.fault(format!("sources.{source_name}.{key}"), "unknown key")
+            upstream::ConfigError::MissingSecret { source_name, inline, file } => {
+                self.reject(format!("sources.{source_name}.{inline}"), format!("missing; expected {inline} or {file}"));
             }
         }
     }
 
-    pub(super) fn in_order(
+    pub(super) fn read_source(
         &self,
-        sources: Vec<SourceConfig>,
-        order: &[String],
-    ) -> Result<Vec<SourceConfig>, ConfigError> {
-        if order.is_empty() {
-            return Ok(sources);
-        }
-        let mut by_name: BTreeMap<String, SourceConfig> =
-            sources.into_iter().map(|source| (source.name.as_str().to_owned(), source)).collect();
-        let mut sorted = Vec::with_capacity(by_name.len());
-        for name in order {
-            let source = by_name.remove(name);
-            sorted.push(source.ok_or_else(|| self.fault("source_order", "expected each configured source once"))?);
-        }
-        if !by_name.is_empty() {
-            return Err(self.fault("source_order", "expected each configured source once"));
-        }
-        Ok(sorted)
+        name: &crate::model::SourceName,
+    ) -> Result<SourceConfig, Vec<upstream::ConfigError>> {
+        SourceConfig::read(name, self.loaded)
     }
 
-    pub(super) fn server(&self, raw: &raw::Server) -> Result<Server, ConfigError> {
+    /// The names of the sections below `section`, those with errors too.
+    pub(super) fn declared(&self, section: &str) -> Vec<String> {
+        let table = self.loaded.get_table(section).unwrap_or_default();
+        let mut names: Vec<String> = table.into_keys().collect();
+        names.sort();
+        names
+    }
+
+    /// Whether an error below this path was collected, or a key that was probably meant to be there.
+    pub(super) fn is_at_fault(&self, path: &str) -> bool {
+        self.errors.iter().any(|error| match error {
+            Error::Read(unreadable) => unreadable.key.starts_with(path) || unreadable.suggests(path),
+            Error::Value { key, .. } => key.starts_with(path),
+            _ => false,
+        })
+    }
+
+    fn require_sections(&mut self, has_file: bool) {
+        let mut is_empty = false;
+        for (section, name) in [("sources", "source"), ("auth.issuers", "issuer")] {
+            let is_explained = self.is_at_fault(section) || (name == "issuer" && self.is_at_fault("auth"));
+            if self.declared(section).is_empty() && !is_explained {
+                self.reject(section, format!("no {name} is configured; add a section [{section}.NAME]"));
+                is_empty = true;
+            }
+        }
+        if is_empty && !has_file {
+            self.errors.push(Error::NoFile);
+        }
+    }
+
+    fn server(&mut self, raw: &raw::Server) -> Server {
         for (key, duration) in [
             ("server.request_timeout", raw.request_timeout),
             ("server.batch_timeout", raw.batch_timeout),
             ("server.reread_files", raw.reread_files),
         ] {
             if duration.is_zero() {
-                return Err(self.fault(key, "expected a duration longer than 0, such as \"10s\""));
+                self.reject(key, "expected a duration longer than 0, such as \"10s\"");
             }
         }
-        let body_limit = usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX);
         for (key, number) in
             [("server.max_in_flight", raw.max_in_flight), ("server.max_connections", raw.max_connections)]
         {
             if number == 0 {
-                return Err(self.fault(key, "expected a number of at least 1"));
+                self.reject(key, "expected a number of at least 1");
             }
         }
-        let public_url = raw.public_url.as_deref().map(|text| {
-            let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !outbound::has_credentials(url);
-            Url::parse(text).ok().filter(sound).ok_or_else(|| {
-                let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
-                self.fault("server.public_url", expected)
-            })
-        });
-        Ok(Server {
+        let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !outbound::has_credentials(url);
+        let public_url = raw.public_url.as_deref().map(|text| Url::parse(text).ok().filter(sound));
+        if public_url == Some(None) {
+            let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
+            self.reject("server.public_url", expected);
+        }
+        Server {
             listen: raw.listen,
             admin_listen: raw.admin_listen,
-            public_url: public_url.transpose()?,
+            public_url: public_url.flatten(),
             request_timeout: raw.request_timeout,
             batch_timeout: raw.batch_timeout,
             drain_timeout: raw.drain_timeout,
             merge_grace: raw.merge_grace,
-            body_limit,
+            body_limit: usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX),
             trusted_proxies: raw.trusted_proxies.clone(),
             client_address_header: raw.client_address_header,
             max_in_flight: raw.max_in_flight,
             max_connections: raw.max_connections,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
             reread_files: raw.reread_files,
-        })
-    }
-
-    pub(super) fn caller(
-        &self,
-        name: &str,
-        raw: &raw::Caller,
-        all: &BTreeMap<String, raw::Caller>,
-        issuers: &[Issuer],
-        sources: &[SourceConfig],
-    ) -> Result<CallerConfig, ConfigError> {
-        let issuer_of = |wanted: &str| issuers.iter().find(|issuer| issuer.name == wanted);
-        let issuer = issuer_of(&raw.issuer).ok_or_else(|| {
-            self.fault(format!("callers.{name}.issuer"), "expected the name of an issuer under auth.issuers")
-        })?;
-        // Two issuers of the configuration may be one to tokens.
-        let is_same = |other: &raw::Caller| {
-            other.subject == raw.subject && issuer_of(&other.issuer).is_some_and(|other| other.issuer == issuer.issuer)
-        };
-        if let Some((twin, _)) = all.iter().find(|(other, caller)| other.as_str() != name && is_same(caller)) {
-            let expected = format!("is the same caller as callers.{twin}, by issuer and subject");
-            return Err(self.fault(format!("callers.{name}.subject"), &expected));
-        }
-        let visible = raw.sources.as_ref().map(|names| {
-            let known = |name: &String| sources.iter().find(|source| source.name.as_str() == name);
-            names.iter().map(|name| known(name).map(|source| source.name.clone())).collect::<Option<Vec<_>>>()
-        });
-        let visible = match visible {
-            Some(None) => return Err(self.fault(format!("callers.{name}.sources"), "names a source that is not there")),
-            Some(Some(names)) => Some(names),
-            None => None,
-        };
-        let quota = raw.quota.map(|quota| self.quota(&format!("callers.{name}.quota"), quota)).transpose()?;
-        Ok(CallerConfig { issuer: issuer.issuer.clone(), subject: raw.subject.clone(), sources: visible, quota })
-    }
-
-    pub(super) fn quota(&self, key: &str, raw: raw::Quota) -> Result<QuotaConfig, ConfigError> {
-        let requests = NonZeroU32::new(raw.requests);
-        let burst = raw.burst.map_or(requests, NonZeroU32::new);
-        match (requests, burst) {
-            (Some(requests), Some(burst)) if !raw.window.is_zero() => {
-                Ok(QuotaConfig { requests, window: raw.window, burst })
-            }
-            _ => Err(self.fault(key, "expected requests, window and burst above 0")),
         }
     }
 
-    pub(super) fn at_most(&self, key: &str, value: Duration, most: Duration) -> Result<Duration, ConfigError> {
-        if value <= most { Ok(value) } else { Err(self.fault(key, &format!("expected at most {}s", most.as_secs()))) }
+    pub(super) fn quota(&mut self, key: &str, raw: raw::Quota) -> QuotaConfig {
+        let mut above_zero = |name: &str, number: u32| {
+            NonZeroU32::new(number).unwrap_or_else(|| {
+                self.reject(format!("{key}.{name}"), "expected a number of at least 1");
+                NonZeroU32::MIN
+            })
+        };
+        let requests = above_zero("requests", raw.requests);
+        let burst = raw.burst.map_or(requests, |burst| above_zero("burst", burst));
+        if raw.window.is_zero() {
+            self.reject(format!("{key}.window"), "expected a duration longer than 0, such as \"1m\"");
+        }
+        QuotaConfig { requests, window: raw.window, burst }
     }
 
-    pub(super) fn cursor_keys(&self, path: Option<&Path>) -> Result<Option<Arc<Live<CursorKeys>>>, ConfigError> {
+    fn cursor_keys(&mut self, path: Option<&Path>) -> Option<Arc<Live<CursorKeys>>> {
         const KEY: &str = "cursor.key_file";
-        let Some(path) = path else { return Ok(None) };
         let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
-        let keys = Live::of_file(KEY, path, parse).map_err(|why| self.fault(KEY, &why))?;
-        Ok(Some(Arc::new(keys)))
+        let keys = Live::of_file(KEY, path?, parse).map_err(|why| self.reject(KEY, why));
+        keys.ok().map(Arc::new)
     }
 
     /// Exact origins: scheme, host and port as browsers send them.
-    pub(super) fn origins(&self, raw: &[String]) -> Result<Vec<HeaderValue>, ConfigError> {
+    fn origins(&mut self, raw: &raw::Cors) -> Vec<HeaderValue> {
         let origin = |text: &String| {
             let url = Url::parse(text).ok().filter(|url| url.origin().ascii_serialization() == *text);
             url.and_then(|_| HeaderValue::from_str(text).ok())
         };
-        let parsed = raw.iter().map(origin).collect::<Option<Vec<_>>>();
-        parsed.ok_or_else(|| self.fault("cors.origins", "expected origins, such as \"https://app.example\""))
+        let parsed = raw.origins.iter().map(origin).collect::<Option<Vec<_>>>();
+        parsed.unwrap_or_else(|| {
+            self.reject("cors.origins", "expected origins, such as \"https://app.example\"");
+            Vec::new()
+        })
     }
 
-    pub(super) fn client(&self, raw: &raw::Outbound, telemetry: &raw::Telemetry) -> Result<ClientConfig, ConfigError> {
+    fn client(&mut self, raw: &raw::Outbound, telemetry: &raw::Telemetry) -> ClientConfig {
         let proxy = raw.proxy.as_ref().filter(|proxy| !proxy.expose_secret().is_empty());
-        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
-            return Err(self.fault("outbound.proxy", "expected a URL, such as \"http://proxy:3128\""));
-        }
-        Ok(ClientConfig {
+        let client = ClientConfig {
             proxy: proxy.cloned(),
             ca_file: raw.ca_file.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             propagate_trace: telemetry.propagate_to_sources,
-        })
+        };
+        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
+            self.reject("outbound.proxy", "expected a URL, such as \"http://proxy:3128\"");
+        } else if let Err(error) = outbound::check(&client) {
+            let key = if matches!(error, ClientError::Build(_)) { "outbound" } else { "outbound.ca_file" };
+            let message = error.to_string();
+            self.reject(key, message.strip_prefix(&format!("{key}: ")).unwrap_or(&message));
+        }
+        client
     }
 }

@@ -1,5 +1,6 @@
 //! `[auth.issuers.NAME]`: who may make tokens, and where the keys are that vouch for them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::live::Live;
 use crate::outbound::{self, Way};
 
 use super::check::Checker;
-use super::{ConfigError, raw};
+use super::raw;
 
 const REFRESH: Duration = Duration::from_mins(10);
 const COOL_DOWN: Duration = Duration::from_secs(30);
@@ -20,74 +21,100 @@ const COOL_DOWN: Duration = Duration::from_secs(30);
 type Parse = fn(&[u8], &[Algorithm]) -> Result<KeySet, String>;
 
 impl Checker<'_> {
-    pub(super) fn issuer(&self, name: &str, raw: &raw::Issuer) -> Result<Issuer, ConfigError> {
+    pub(super) fn issuers(&mut self, raw: &BTreeMap<String, raw::Issuer>) -> Vec<Issuer> {
+        raw.iter().filter_map(|(name, issuer)| self.issuer(name, issuer)).collect()
+    }
+
+    fn issuer(&mut self, name: &str, raw: &raw::Issuer) -> Option<Issuer> {
         let key = |key: &str| format!("auth.issuers.{name}.{key}");
         if raw.audience.is_empty() {
-            return Err(self.fault(key("audience"), "expected at least one audience"));
+            self.reject(key("audience"), "expected at least one audience");
         }
         let symmetric =
             |algorithm: &Algorithm| matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         // A list of both would let a public key be taken for a secret, if anything else went wrong.
         let secret = raw.secret.is_some() || raw.secret_file.is_some();
-        if raw.algorithms.is_empty() || raw.algorithms.iter().any(|algorithm| symmetric(algorithm) != secret) {
+        let fit = !raw.algorithms.is_empty() && raw.algorithms.iter().all(|algorithm| symmetric(algorithm) == secret);
+        let (count, has_one_key) = self.has_one_key(name, raw);
+        if !fit && (count > 0 || raw.algorithms.is_empty()) {
             let expected = "expected HS256, HS384 or HS512 with a secret, and RS, PS, ES or EdDSA with public keys";
-            return Err(self.fault(key("algorithms"), expected));
+            self.reject(key("algorithms"), expected);
         }
-        if raw.jwks_url.is_none() && (raw.jwks_refresh.is_some() || raw.jwks_cool_down.is_some()) {
-            let known = if raw.jwks_refresh.is_some() { "jwks_refresh" } else { "jwks_cool_down" };
-            return Err(self.fault(key(known), "goes with jwks_url only"));
+        if raw.jwks_url.is_none() {
+            let only_with_url = [("jwks_refresh", raw.jwks_refresh), ("jwks_cool_down", raw.jwks_cool_down)];
+            for (given, _) in only_with_url.into_iter().filter(|(_, duration)| duration.is_some()) {
+                self.reject(key(given), "goes with jwks_url only");
+            }
         }
-        Ok(Issuer {
+        // Keys are read for their algorithms: without a fitting list every error of theirs would follow from that.
+        let keys = if fit && has_one_key { self.issuer_keys(name, raw)? } else { return None };
+        Some(Issuer {
             name: name.to_owned(),
             issuer: raw.issuer.clone(),
             audience: raw.audience.clone(),
             algorithms: raw.algorithms.clone(),
-            keys: self.issuer_keys(name, raw)?,
+            keys,
         })
     }
 
-    fn issuer_keys(&self, name: &str, raw: &raw::Issuer) -> Result<IssuerKeys, ConfigError> {
+    /// Checks that exactly one of the settings with an issuer's keys is given. Returns how many are, and whether it is one.
+    fn has_one_key(&mut self, name: &str, raw: &raw::Issuer) -> (usize, bool) {
+        let given = [
+            ("secret", raw.secret.is_some()),
+            ("secret_file", raw.secret_file.is_some()),
+            ("public_key_file", raw.public_key_file.is_some()),
+            ("jwks_file", raw.jwks_file.is_some()),
+            ("jwks_url", raw.jwks_url.is_some()),
+        ];
+        let section = format!("auth.issuers.{name}");
+        let count = given.iter().filter(|(_, is_given)| *is_given).count();
+        // A misspelt or unreadable one is an error of its own.
+        let is_explained = || given.iter().any(|(key, _)| self.is_at_fault(&format!("{section}.{key}")));
+        if count != 1 && !(count == 0 && is_explained()) {
+            let all = "secret, secret_file, public_key_file, jwks_file and jwks_url";
+            let given: Vec<&str> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
+            let found =
+                if given.is_empty() { "none is given".to_owned() } else { format!("given: {}", given.join(", ")) };
+            self.reject(section, format!("expected exactly one of {all}; {found}"));
+        }
+        (count, count == 1)
+    }
+
+    fn issuer_keys(&mut self, name: &str, raw: &raw::Issuer) -> Option<IssuerKeys> {
         let key = |key: &str| format!("auth.issuers.{name}.{key}");
-        let held = |live| IssuerKeys::Held(Arc::new(live));
         let files: [(_, &Option<PathBuf>, Parse); 3] = [
             ("secret_file", &raw.secret_file, KeySet::of_secrets),
             ("public_key_file", &raw.public_key_file, KeySet::of_pem),
             ("jwks_file", &raw.jwks_file, KeySet::of_jwks),
         ];
-        let mut files = files.into_iter().filter_map(|(name, path, parse)| Some((name, path.as_ref()?, parse)));
-        match (&raw.secret, files.next(), &raw.jwks_url, files.next()) {
-            (Some(secret), None, None, None) => {
-                let keys = KeySet::of_secret(secret, &raw.algorithms);
-                Ok(held(Live::fixed(keys.map_err(|why| self.fault(key("secret"), &why))?)))
-            }
-            (None, Some((file, path, parse)), None, None) => {
-                let algorithms = raw.algorithms.clone();
-                let keys = Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms));
-                Ok(held(keys.map_err(|why| self.fault(key(file), &why))?))
-            }
-            (None, None, Some(url), None) => self.jwks_url(&key, url, raw).map(IssuerKeys::Fetched),
-            _ => {
-                let expected = "expected exactly one of secret, secret_file, public_key_file, jwks_file and jwks_url";
-                Err(self.fault(format!("auth.issuers.{name}"), expected))
-            }
-        }
+        let file = files.into_iter().find_map(|(name, path, parse)| Some((name, path.as_ref()?, parse)));
+        let (given, keys) = if let Some(secret) = &raw.secret {
+            ("secret", KeySet::of_secret(secret, &raw.algorithms).map(Live::fixed))
+        } else if let Some((file, path, parse)) = file {
+            let algorithms = raw.algorithms.clone();
+            (file, Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms)))
+        } else {
+            return self.jwks_url(&key, raw.jwks_url.as_deref()?, raw).map(IssuerKeys::Fetched);
+        };
+        let keys = keys.map_err(|why| self.reject(key(given), why));
+        keys.ok().map(|keys| IssuerKeys::Held(Arc::new(keys)))
     }
 
-    fn jwks_url(&self, key: &impl Fn(&str) -> String, url: &str, raw: &raw::Issuer) -> Result<JwksUrl, ConfigError> {
+    fn jwks_url(&mut self, key: &impl Fn(&str) -> String, url: &str, raw: &raw::Issuer) -> Option<JwksUrl> {
         let url = outbound::absolute(url).filter(|url| matches!(Way::to(url), Way::Tls | Way::Loopback));
-        let url = url.ok_or_else(|| {
+        if url.is_none() {
             let expected = "expected an absolute https URL without user and fragment; plain http is taken to a loopback \
                             address only";
-            self.fault(key("jwks_url"), expected)
-        })?;
+            self.reject(key("jwks_url"), expected);
+        }
         let refresh = raw.jwks_refresh.unwrap_or(REFRESH);
         if !(Duration::from_secs(1)..=Duration::from_hours(24)).contains(&refresh) {
-            return Err(self.fault(key("jwks_refresh"), "expected 1s to 24h"));
+            self.reject(key("jwks_refresh"), "expected 1s to 24h");
         }
         let cool_down = raw.jwks_cool_down.unwrap_or(COOL_DOWN);
         if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&cool_down) {
-            return Err(self.fault(key("jwks_cool_down"), "expected 1s to 10m"));
+            self.reject(key("jwks_cool_down"), "expected 1s to 10m");
         }
-        Ok(JwksUrl { url, refresh, cool_down })
+        Some(JwksUrl { url: url?, refresh, cool_down })
     }
 }

@@ -4,11 +4,16 @@
 //! [`raw`] is the form it is written in; what this module hands out needs no further check.
 
 mod check;
+mod environment;
+mod error;
 mod issuers;
+mod keys;
+mod names;
 mod raw;
+mod warnings;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,20 +23,20 @@ use url::Url;
 
 use crate::edge::{Auth, CallerConfig, ClientAddressHeader};
 use crate::live::Live;
-use crate::model::SourceName;
 use crate::outbound::ClientConfig;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
 use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
-use crate::upstream::{SourceConfig, Unreadable};
+use crate::upstream::{PREFIX, SourceConfig, Unreadable};
 
 use check::Checker;
-use raw::Raw;
+use environment::Environment;
+use error::Error;
 
-/// The environment's variables are `SCRM_GATEWAY__SECTION__KEY`.
-const PREFIX: &str = "SCRM_GATEWAY";
+pub(crate) use environment::CONFIG_FILE;
+pub use error::ConfigError;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -54,8 +59,10 @@ pub struct Config {
     pub docs_enabled: bool,
     /// Origins whose pages may call; none: no page of another origin.
     pub cors_origins: Vec<HeaderValue>,
-    /// The configuration with defaults filled in and secrets hidden, for people.
+    /// The configuration with defaults filled in and secrets hidden, as TOML.
     pub shown: String,
+    /// Settings that are valid and probably not meant, in a sentence each.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,34 +100,30 @@ pub struct Log {
     pub json: bool,
 }
 
-/// A configuration that cannot be used. Never shows the value of a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{}: {error}", path.display())]
-    File { path: PathBuf, error: std::io::Error },
-    #[error("{}, line {line}: {message}", path.display())]
-    Syntax { path: PathBuf, line: usize, message: String },
-    #[error(transparent)]
-    Read(#[from] Unreadable),
-    #[error("{key}{origin}: {expected}")]
-    Value { key: String, origin: String, expected: String },
-}
-
 impl Config {
     /// Loads the file, if any, and the environment over it.
     ///
     /// # Errors
-    /// Whatever makes the configuration unusable; it names the key, where it came from and the expected form.
+    /// Every error in the configuration; each names the key, where it came from and the expected form.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Environment { values, mut errors, warnings } = Environment::of(std::env::vars_os());
         let mut builder = config::Config::builder();
         if let Some(path) = path {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
-            check_syntax(path, &text)?;
+            match std::fs::read_to_string(path) {
+                Ok(text) => errors.extend(syntax_errors(path, &text)),
+                Err(error) => errors.push(Error::File { path: path.to_owned(), error }),
+            }
             builder = builder.add_source(config::File::from(path).format(config::FileFormat::Toml));
         }
-        let environment = config::Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
-        Self::from_loaded(&builder.add_source(environment).build().map_err(unread)?)
+        // What a broken file leaves of the configuration would only have errors that follow from that.
+        if errors.iter().any(|error| matches!(error, Error::File { .. } | Error::Syntax { .. })) {
+            return Err(ConfigError::new(errors));
+        }
+        let variables = config::Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
+        let loaded = builder.add_source(variables.source(Some(values.into_iter().collect()))).build();
+        let mut config = Self::from_loaded(loaded, errors, path.is_some())?;
+        config.warnings.extend(warnings);
+        Ok(config)
     }
 
     /// Reads a configuration given as text, without the environment.
@@ -128,84 +131,41 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        check_syntax(Path::new("(text)"), text)?;
+        let errors = syntax_errors(Path::new("(text)"), text);
+        if !errors.is_empty() {
+            return Err(ConfigError::new(errors));
+        }
         let source = config::File::from_str(text, config::FileFormat::Toml);
-        Self::from_loaded(&config::Config::builder().add_source(source).build().map_err(unread)?)
+        Self::from_loaded(config::Config::builder().add_source(source).build(), Vec::new(), true)
     }
 
-    fn from_loaded(loaded: &config::Config) -> Result<Self, ConfigError> {
-        let read = |error| Unreadable::new(loaded, "", error);
-        let raw: Raw = loaded.clone().try_deserialize().map_err(read)?;
-        let checker = Checker { loaded };
-        let sources = raw
-            .sources
-            .keys()
-            .map(|name| {
-                let name: SourceName = name.parse().map_err(|error: crate::model::InvalidSourceName| {
-                    checker.fault(format!("sources.{name}"), &error.to_string())
-                })?;
-                SourceConfig::read(&name, loaded).map_err(|error| checker.source_fault(error))
-            })
-            .collect::<Result<Vec<_>, ConfigError>>()?;
-        let sources = checker.in_order(sources, &raw.source_order)?;
-        let issuers = raw
-            .auth
-            .issuers
-            .iter()
-            .map(|(name, issuer)| checker.issuer(name, issuer))
-            .collect::<Result<Vec<_>, _>>()?;
-        let callers = raw
-            .callers
-            .iter()
-            .map(|(name, caller)| checker.caller(name, caller, &raw.callers, &issuers, &sources))
-            .collect::<Result<Vec<_>, _>>()?;
-        let shown = raw.shown(&sources);
-        Ok(Self {
-            sources,
-            server: checker.server(&raw.server)?,
-            auth: Auth {
-                issuers,
-                default_sources_all: raw.auth.default_sources == raw::DefaultSources::All,
-                leeway: checker.at_most("auth.leeway", raw.auth.leeway, Duration::from_secs(30))?,
-            },
-            callers,
-            rate_limit: RateLimit {
-                default: checker.quota("rate_limit.default", raw.rate_limit.default)?,
-                per_address: checker.quota("rate_limit.per_address", raw.rate_limit.per_address)?,
-            },
-            cursor_keys: checker.cursor_keys(raw.cursor.key_file.as_deref())?,
-            cursor_lifetime: raw.cursor.lifetime,
-            idempotency_retention: raw.idempotency.retention,
-            idempotency_bounds: Bounds {
-                total: usize::try_from(raw.idempotency.max_bytes.as_u64()).unwrap_or(usize::MAX),
-                per_caller: usize::try_from(raw.idempotency.max_bytes_per_caller.as_u64()).unwrap_or(usize::MAX),
-            },
-            cache_max_bytes: raw.cache.max_bytes.as_u64(),
-            cache_windows: Windows {
-                fresh: raw.cache.fresh,
-                stale: raw.cache.stale,
-                stale_if_error: raw.cache.stale_if_error,
-                not_found: raw.cache.not_found,
-            },
-            client: checker.client(&raw.outbound, &raw.telemetry)?,
-            log: Log { level: raw.log.level, json: raw.log.format == raw::LogFormat::Json },
-            docs_enabled: raw.docs.enabled,
-            cors_origins: checker.origins(&raw.cors.origins)?,
-            shown,
-        })
+    fn from_loaded(
+        loaded: Result<config::Config, config::ConfigError>,
+        errors: Vec<Error>,
+        has_file: bool,
+    ) -> Result<Self, ConfigError> {
+        match loaded {
+            Ok(loaded) => Checker::new(&loaded, errors).config(has_file),
+            Err(error) => {
+                let unreadable = Unreadable::new(&config::Config::default(), "configuration", error);
+                Err(ConfigError::new(errors.into_iter().chain([unreadable.into()]).collect()))
+            }
+        }
     }
 }
 
-/// The TOML reader's own words would quote the line, which may hold a secret.
-fn check_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
-    let Err(error) = text.parse::<toml::Table>() else {
-        return Ok(());
-    };
-    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-    Err(ConfigError::Syntax { path: path.to_owned(), line, message: error.message().to_owned() })
-}
-
-/// What could not be put together at all, before there is anything to look a key up in.
-fn unread(error: config::ConfigError) -> Unreadable {
-    Unreadable::new(&config::Config::default(), "configuration", error)
+/// The errors of a text that is not TOML, one for each line at fault. The reader's own text would quote the line, which may hold a
+/// secret.
+fn syntax_errors(path: &Path, text: &str) -> Vec<Error> {
+    let (_, errors) = toml::de::DeTable::parse_recoverable(text);
+    let located = errors.into_iter().map(|error| {
+        let before = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = String::from_utf8_lossy(&text.as_bytes()[..before]).split('\n').count();
+        (line, error.message().to_owned())
+    });
+    let mut located: Vec<_> = located.collect();
+    located.sort_by_key(|(line, _)| *line);
+    located.dedup_by_key(|(line, _)| *line);
+    let error = |(line, message)| Error::Syntax { path: path.to_owned(), line, message };
+    located.into_iter().map(error).collect()
 }

@@ -118,9 +118,9 @@ pub enum DefaultSources {
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     pub issuer: String,
-    #[serde(deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list")]
     pub audience: Vec<String>,
-    #[serde(deserialize_with = "list")]
+    #[serde(default, deserialize_with = "list")]
     pub algorithms: Vec<Algorithm>,
     #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretString>,
@@ -133,10 +133,10 @@ pub struct Issuer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
     /// How often `jwks_url` is asked.
-    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::clock::optional_duration", skip_serializing_if = "Option::is_none")]
     pub jwks_refresh: Option<Duration>,
     /// What lies between two times that tokens with unknown keys make us ask it.
-    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::clock::optional_duration", skip_serializing_if = "Option::is_none")]
     pub jwks_cool_down: Option<Duration>,
 }
 
@@ -295,6 +295,8 @@ impl Raw {
     /// What is in force, as TOML, secrets hidden.
     pub fn shown(&self, sources: &[SourceConfig]) -> String {
         let mut table = toml::Table::try_from(self).unwrap_or_default();
+        let order: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        table.insert("source_order".to_owned(), order.into());
         let shown = |source: &SourceConfig| (source.name.as_str().to_owned(), toml::Value::Table(source.shown.clone()));
         let sources: toml::Table = sources.iter().map(shown).collect();
         table.insert("sources".to_owned(), sources.into());

@@ -20,6 +20,9 @@ const ABOUT: &str = "about";
 /// The name of the one way to authenticate.
 const BEARER: &str = "bearer";
 
+/// The text of the first of the two licences.
+const LICENSE_URL: &str = "https://spdx.org/licenses/MIT.html";
+
 /// The document. `public_url`: under which address callers reach the service, where that is known.
 pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     let mut document = routes::api().into_openapi();
@@ -58,7 +61,8 @@ fn info() -> Info {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(include_str!("introduction.md")))
         .contact(Some(ContactBuilder::new().name(Some("The operators of this gateway")).build()))
-        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
+        // No `identifier`: viewers make a link of it to SPDX, which has a page for each licence and none for a choice of two.
+        .license(Some(LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).url(Some(LICENSE_URL)).build()))
         .build()
 }
 

@@ -61,6 +61,14 @@ impl Default for Options {
     }
 }
 
+const JUZIBOT: &str = "simulated JuziBot";
+const TANMA: &str = "simulated Tanma";
+const CONTROL: &str = "control endpoint";
+
+fn cannot_listen(name: &str, address: SocketAddr, error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{name}: cannot listen on {address}: {error}"))
+}
+
 /// The running sources. Dropping it stops them too, without waiting.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -74,9 +82,10 @@ pub struct Sandbox {
 
 /// Binds the three ports and serves on them until [`Sandbox::stop`]. Fails where a port cannot be bound or a fault makes no sense.
 pub async fn start(mut options: Options) -> std::io::Result<Sandbox> {
-    let juzibot = serve::Port::bind(options.juzibot_listen)?;
-    let tanma = serve::Port::bind(options.tanma_listen)?;
-    let control = serve::Port::bind(options.control_listen)?;
+    let bind = |name, address| serve::Port::bind(address).map_err(|error| cannot_listen(name, address, &error));
+    let juzibot = bind(JUZIBOT, options.juzibot_listen)?;
+    let tanma = bind(TANMA, options.tanma_listen)?;
+    let control = bind(CONTROL, options.control_listen)?;
     let script = std::mem::take(&mut options.faults);
     let sandbox = Sandbox {
         juzibot: juzibot.address(),
@@ -87,11 +96,15 @@ pub async fn start(mut options: Options) -> std::io::Result<Sandbox> {
         tasks: TaskTracker::new(),
     };
     let Sandbox { state, stop, tasks, .. } = &sandbox;
-    for (port, source) in [(juzibot, Source::Juzibot), (tanma, Source::Tanma)] {
-        let gate = serve::Gate::Faults(state.clone(), source);
-        port.serve(exchange::handler(state.clone(), source), gate, tasks, stop.clone())?;
+    for (name, port, source) in [(JUZIBOT, juzibot, Source::Juzibot), (TANMA, tanma, Source::Tanma)] {
+        let (address, gate) = (port.address(), serve::Gate::Faults(state.clone(), source));
+        port.serve(exchange::handler(state.clone(), source), gate, tasks, stop.clone())
+            .map_err(|error| cannot_listen(name, address, &error))?;
     }
-    control.serve(control::handler(state.clone()), serve::Gate::AlwaysOpen, tasks, stop.clone())?;
+    let address = control.address();
+    control
+        .serve(control::handler(state.clone()), serve::Gate::AlwaysOpen, tasks, stop.clone())
+        .map_err(|error| cannot_listen(CONTROL, address, &error))?;
     tasks.close();
     state.set_faults(script).await.map_err(|fault| std::io::Error::new(std::io::ErrorKind::InvalidInput, fault))?;
     Ok(sandbox)

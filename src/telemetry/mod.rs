@@ -7,22 +7,42 @@ use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, Targets};
+use tracing_subscriber::filter::{Directive, EnvFilter, FilterExt, LevelFilter, Targets};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::suggest::closest;
+
 /// The target of the audit trail (`service/audit.rs`).
 pub const AUDIT: &str = "audit";
 /// What our own targets begin with.
 const OURS: &str = env!("CARGO_CRATE_NAME");
 
+/// The levels of the log.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// A level, or directives, that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("log.level: expected a level such as \"info\", or directives such as \"info,scrm_gateway=debug\"")]
-pub struct InvalidLevel;
+#[error(
+    "{found}expected off, error, warn, info, debug or trace, or directives such as \"info,scrm_gateway=debug\"{hint}"
+)]
+pub struct InvalidLevel {
+    found: String,
+    hint: String,
+}
+
+impl InvalidLevel {
+    /// The error of one directive. Repeats a single word only: anything else may be a misplaced secret.
+    fn new(directive: &str) -> Self {
+        let is_word = (1..=12).contains(&directive.len()) && directive.bytes().all(|byte| byte.is_ascii_lowercase());
+        let found = if is_word { format!("unknown level \"{directive}\"; ") } else { String::new() };
+        let hint = closest(directive, LEVELS).map(|level| format!("; did you mean \"{level}\"?")).unwrap_or_default();
+        Self { found, hint }
+    }
+}
 
 /// Where lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +97,18 @@ pub fn check_level(level: &str) -> Result<(), InvalidLevel> {
     directives(level).map(|_| ())
 }
 
+/// A word without a level would be taken for the name of a target, and switch off everything else.
 fn directives(level: &str) -> Result<EnvFilter, InvalidLevel> {
-    EnvFilter::try_new(level).map_err(|_| InvalidLevel)
+    let parts: Vec<&str> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let is_level = |part: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(part));
+    let is_directive = |part: &str| {
+        let has_level = part.contains('[') || (part.contains('=') && !part.ends_with('='));
+        has_level && part.parse::<Directive>().is_ok()
+    };
+    match parts.iter().find(|part| !is_level(part) && !is_directive(part)) {
+        None if !parts.is_empty() => EnvFilter::try_new(parts.join(",")).map_err(|_| InvalidLevel::new("")),
+        wrong => Err(InvalidLevel::new(wrong.copied().unwrap_or(level))),
+    }
 }
 
 /// What no directive gets round: the finer levels of libraries tell of hosts, headers and bodies, and are of use to their
@@ -173,9 +203,34 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_level() {
-        for level in ["a=b=c", "info,hyper=loud"] {
-            assert!(check_level(level).is_err(), "{level}");
+    fn level_is_checked_word_by_word() {
+        for level in [
+            "info",
+            "OFF",
+            "trace",
+            "info,scrm_gateway=debug",
+            " info , hyper=warn,",
+            "warn,[request]=trace",
+            "[request{request_id=req-1}]",
+            "scrm_gateway::edge[request]=debug",
+        ] {
+            assert!(check_level(level).is_ok(), "{level}");
         }
+        for level in
+            ["", ",", "verbose", "info,verbose", "a=b=c", "info,hyper=loud", "hyper=", "=info", "info debug", "3"]
+        {
+            let message = check_level(level).expect_err(level).to_string();
+            assert!(message.contains("off, error, warn, info, debug or trace"), "{level}: {message}");
+        }
+        let message = |level| check_level(level).unwrap_err().to_string();
+        assert!(message("verbose").starts_with("unknown level \"verbose\"; "), "{}", message("verbose"));
+        assert!(message("info,debgu").ends_with("; did you mean \"debug\"?"), "{}", message("info,debgu"));
+        assert!(!message("a-secret-0123").contains("secret"));
+    }
+
+    #[test]
+    fn blank_before_directive_is_ignored() {
+        let lines = written("off, scrm_gateway=debug", false, || tracing::debug!("ours"));
+        assert_eq!(lines.len(), 1);
     }
 }

@@ -22,6 +22,7 @@ mod redact;
 mod repair;
 mod rows;
 mod secret;
+mod section;
 pub mod tanma;
 mod warnings;
 
@@ -41,11 +42,12 @@ use crate::outbound::{ClientConfig, ClientError};
 use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable, KnownCode};
-pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden};
+pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden, source_keys};
 pub use error::{ClockRefused, Failure, UpstreamError};
 pub use phase::{Phase, Progress};
-pub use reading::{Unreadable, list, origin, shown_origin, word};
+pub use reading::{PREFIX, Reason, Unreadable, list, origin, shown_origin, variable, word};
 pub use secret::SourceSecret;
+pub use section::{Table, field_names, read as read_section};
 
 /// Until when an answer is of use. Every wait for a source is cut by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

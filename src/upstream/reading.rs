@@ -1,74 +1,177 @@
-//! How values of the configuration are read, and what is said of one that cannot be: shared by the sources' parts of the
+//! How values of the configuration are read, and the errors of those that cannot be read: shared by the sources' parts of the
 //! configuration and the whole.
 
-use config::Source;
+use std::fmt;
+
+use config::{Source, Value, ValueKind};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 
-/// A value that cannot be read: its key, where it came from and what was expected. Never the value: a secret may have
-/// been put in its place.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}{}: {expected}", shown_origin(origin.as_deref()))]
+use crate::suggest::closest;
+
+/// The prefix of environment variables: `SCRM_GATEWAY__SECTION__KEY`.
+pub const PREFIX: &str = "SCRM_GATEWAY";
+/// The origin that the configuration's reader gives to values of environment variables.
+const ENVIRONMENT: &str = "the environment";
+
+/// Stands before a variable's name in an origin.
+const VARIABLE: &str = "environment variable ";
+
+/// A value that cannot be read: its key, where it came from and what was expected. Never the value: it may be a misplaced secret.
+#[derive(Debug)]
 pub struct Unreadable {
     pub key: String,
     pub origin: Option<String>,
-    pub expected: String,
+    pub reason: Reason,
+}
+
+/// Why a value cannot be read.
+#[derive(Debug)]
+pub enum Reason {
+    /// A required key is absent.
+    Missing,
+    /// The section has no such key.
+    Unknown {
+        /// The path of the key that was probably meant.
+        suggestion: Option<String>,
+        /// The keys that the section has.
+        known: Vec<String>,
+    },
+    /// The expected form.
+    Form(String),
+}
+
+impl std::error::Error for Unreadable {}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}: ", self.key, shown_origin(self.origin.as_deref()))?;
+        match &self.reason {
+            Reason::Missing => f.write_str("is required"),
+            Reason::Unknown { suggestion: Some(path), .. } => {
+                write!(f, "unknown key; did you mean \"{}\"?", self.as_written(path))
+            }
+            Reason::Unknown { suggestion: None, known } => write!(f, "unknown key; known keys: {}", known.join(", ")),
+            Reason::Form(expected) => f.write_str(expected),
+        }
+    }
 }
 
 impl Unreadable {
-    /// From the reader's own error about a value below `within`.
+    /// Converts the reader's own error about a value below `within`.
     pub fn new(loaded: &config::Config, within: &str, error: config::ConfigError) -> Self {
         use config::ConfigError as E;
-        let (key, told, expected) = match error {
-            E::NotFound(key) => (Some(key), None, "is required".to_owned()),
-            E::Type { key, origin, expected, .. } => (key, origin, format!("expected {expected}")),
-            E::At { error, key, origin } => (key, origin, error.to_string()),
-            other => (None, None, other.to_string()),
+        let (key, text) = match error {
+            E::NotFound(key) => return Self::at(loaded, joined(within, &key), Reason::Missing),
+            E::Type { key, expected, .. } => (key, format!("expected {expected}")),
+            E::At { error, key, .. } => (key, error.to_string()),
+            other => (None, other.to_string()),
         };
-        let mut key: Vec<String> = [Some(within.to_owned()), key].into_iter().flatten().collect();
-        let expected = match expected.rsplit_once(", expected ") {
-            Some((found, expected)) => match found.strip_prefix("unknown field `") {
-                Some(field) => {
-                    key.push(field.trim_end_matches('`').to_owned());
-                    format!("unknown key, expected {expected}")
-                }
-                None => format!("expected {}", in_our_words(expected)),
-            },
-            None => match expected.strip_prefix("expected ") {
-                Some(expected) => format!("expected {}", in_our_words(expected)),
-                None => in_our_words(&expected).to_owned(),
-            },
+        let key = joined(within, &key.unwrap_or_default());
+        if let Some((field, known)) = unknown_field(&text) {
+            return Self::unknown(loaded, &key, field, known);
+        }
+        // What was found is dropped: it may be a secret.
+        let expected = text.rsplit_once(", expected ").map(|(_found, expected)| expected);
+        let expected = expected.or_else(|| text.strip_prefix("expected "));
+        let form = match (plain(expected.unwrap_or(&text)), expected) {
+            (Some(form), _) | (None, Some(form)) => format!("expected {form}"),
+            (None, None) => text,
         };
-        key.retain(|part| !part.is_empty());
-        let key = key.join(".");
-        Self { origin: told.or_else(|| origin(loaded, &key)), key, expected }
+        Self::at(loaded, key, Reason::Form(form))
+    }
+
+    /// A key that the section `within` does not have.
+    pub fn unknown(loaded: &config::Config, within: &str, key: &str, known: Vec<String>) -> Self {
+        let suggestion = closest(key, known.iter().map(String::as_str)).map(|key| joined(within, key));
+        Self::at(loaded, joined(within, key), Reason::Unknown { suggestion, known })
+    }
+
+    fn at(loaded: &config::Config, key: String, reason: Reason) -> Self {
+        Self { origin: origin(loaded, &key), key, reason }
+    }
+
+    /// Whether the unknown key was probably meant to be the key of this path, or one below it.
+    pub fn suggests(&self, path: &str) -> bool {
+        let Reason::Unknown { suggestion: Some(suggestion), .. } = &self.reason else { return false };
+        suggestion.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// The environment variable that the value came from.
+    pub fn variable(&self) -> Option<&str> {
+        self.origin.as_deref()?.strip_prefix(VARIABLE)
+    }
+
+    /// The key of this path as it would stand in place of this one: the variable's name where this one is a variable, else without the
+    /// section that both are in.
+    fn as_written(&self, path: &str) -> String {
+        if self.variable().is_some() {
+            return variable(path);
+        }
+        let section = self.key.rfind('.').map_or("", |dot| &self.key[..=dot]);
+        path.strip_prefix(section).filter(|key| !key.contains('.')).unwrap_or(path).to_owned()
     }
 }
 
-/// What libraries call the forms that they expect, as a person would write them.
-fn in_our_words(form: &str) -> &str {
-    match form {
+fn joined(within: &str, key: &str) -> String {
+    let dot = if within.is_empty() || key.is_empty() || key.starts_with('[') { "" } else { "." };
+    format!("{within}{dot}{key}")
+}
+
+/// The environment variable of a key.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}__{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Takes apart serde's message about a field that a section does not have: its name, and those that the section has.
+fn unknown_field(message: &str) -> Option<(&str, Vec<String>)> {
+    let (field, known) = message.strip_prefix("unknown field `")?.split_once("`, ")?;
+    Some((field, known.split('`').skip(1).step_by(2).map(str::to_owned).collect()))
+}
+
+/// The forms that libraries expect, as a person would write them.
+fn plain(form: &str) -> Option<&str> {
+    Some(match form {
         "a duration" => "a duration, such as \"2s\"",
         "parsable string" => "a size, such as \"64MiB\"",
         "a sequence" => "a list",
-        "invalid socket address syntax" => "expected an address and a port, such as \"127.0.0.1:8080\"",
-        "invalid IP address syntax" => "expected addresses or networks, such as \"10.0.0.0/8\"",
-        form if form.starts_with("struct ") => "a section",
-        form => form,
-    }
+        "invalid socket address syntax" => {
+            "an IP address and a port, such as \"127.0.0.1:8080\" (host names are not resolved)"
+        }
+        "invalid IP address syntax" => "addresses or networks, such as \"10.0.0.0/8\"",
+        "an integer" | "integer" => "a whole number",
+        "an unsigned 32 bit integer" => "a whole number from 0 to 4294967295",
+        form if form.contains("unsigned") && form.contains("integer") => "a whole number of at least 0",
+        form if form.contains("signed") && form.contains("integer") => "a whole number",
+        form if form.starts_with("struct ") || form == "a map" => "a section",
+        _ => return None,
+    })
 }
 
-/// Where the value of a key came from: a file, or the environment.
+/// Where the value of a key came from: a file, or an environment variable. That of a section is that of the first value in it, and that
+/// of an absent key is the file with its section.
 pub fn origin(loaded: &config::Config, key: &str) -> Option<String> {
+    origin_of_value(loaded, key).or_else(|| {
+        let (section, _) = key.rsplit_once('.')?;
+        origin_of_value(loaded, section).filter(|origin| !origin.starts_with(VARIABLE))
+    })
+}
+
+fn origin_of_value(loaded: &config::Config, key: &str) -> Option<String> {
     // Read as a value of its own it would have lost its origin.
-    let mut table = loaded.collect().ok()?;
-    let mut found = None;
-    for part in key.split('.') {
-        let value = table.remove(part)?;
-        found = value.origin().map(str::to_owned);
-        table = value.into_table().unwrap_or_default();
+    let mut value = Value::new(None, ValueKind::Table(loaded.collect().ok()?));
+    let mut key = key.to_owned();
+    for part in key.clone().split('.') {
+        let name = part.split('[').next().unwrap_or(part);
+        value = value.into_table().ok()?.remove(name)?;
     }
-    found
+    while let ValueKind::Table(table) = value.kind {
+        let (name, first) = table.into_iter().min_by(|(a, _), (b, _)| a.cmp(b))?;
+        key = joined(&key, &name);
+        value = first;
+    }
+    let origin = value.origin()?;
+    Some(if origin == ENVIRONMENT { format!("{VARIABLE}{}", variable(&key)) } else { origin.to_owned() })
 }
 
 /// The origin as it stands in a message.

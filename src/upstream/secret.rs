@@ -63,7 +63,10 @@ impl SourceSecret {
             (Some(_), Some(_)) => {
                 return Err(fault(inline_key, format!("expected either {inline_key} or {file_key}, not both")));
             }
-            (None, None) => return Err(fault(inline_key, format!("missing; expected {inline_key} or {file_key}"))),
+            (None, None) => {
+                let source_name = source.clone();
+                return Err(ConfigError::MissingSecret { source_name, inline: inline_key, file: file_key });
+            }
         };
         Ok(Self { live: Arc::new(live), redactor })
     }
@@ -82,6 +85,10 @@ impl SourceSecret {
 impl Reread for SourceSecret {
     fn reread(&self) -> bool {
         self.live.reread()
+    }
+
+    fn is_usable(&self) -> Option<bool> {
+        self.live.is_usable()
     }
 }
 

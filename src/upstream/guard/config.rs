@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::breaker::BreakerConfig;
 use super::retry::RetryConfig;
+use crate::upstream::section::field_names;
 
 /// The settings, validated.
 #[derive(Debug, Clone)]
@@ -67,33 +68,42 @@ struct RawQuota {
     window: Duration,
 }
 
+/// The sections of a source that are the guard's, and the names of their keys.
+pub(in crate::upstream) fn nested_keys() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![
+        ("retry", field_names::<RawRetry>()),
+        ("breaker", field_names::<RawBreaker>()),
+        ("quota", field_names::<RawQuota>()),
+    ]
+}
+
 impl Raw {
     /// # Errors
-    /// The key at fault, and what was expected.
-    pub(in crate::upstream) fn validate(&self) -> Result<Resilience, (&'static str, &'static str)> {
-        if !(1..=10).contains(&self.retry.attempts) || self.retry.budget_percent > 100 {
-            return Err(("retry", "expected attempts from 1 to 10 and budget_percent from 0 to 100"));
-        }
-        let breaker = &self.breaker;
-        if breaker.window.is_zero()
-            || breaker.open_for.is_zero()
-            || breaker.min_calls == 0
-            || !(1..=100).contains(&breaker.failure_percent)
-        {
-            let expected = "expected window, min_calls and open_for above 0 and failure_percent from 1 to 100";
-            return Err(("breaker", expected));
-        }
-        let quota = self.quota.as_ref().map(|quota| {
-            let requests = NonZeroU32::new(quota.requests)?;
-            // A burst, and then one by one so slowly that no window, wherever it begins, sees more than it may.
-            let burst = NonZeroU32::new(quota.requests / BURST_PART).unwrap_or(NonZeroU32::MIN);
-            Some(Quota::with_period(quota.window / (requests.get() - burst.get() + 1))?.allow_burst(burst))
-        });
-        if quota == Some(None) {
-            return Err(("quota", "expected requests and window above 0"));
+    /// The keys of values that cannot be used, and what was expected.
+    pub(in crate::upstream) fn validate(&self) -> Result<Resilience, Vec<(&'static str, &'static str)>> {
+        let above_zero = "expected a duration longer than 0, such as \"10s\"";
+        let (retry, breaker) = (&self.retry, &self.breaker);
+        let quota = self.quota.as_ref().map(RawQuota::validate);
+        let requirements = [
+            ("retry.attempts", (1..=10).contains(&retry.attempts), "expected a number from 1 to 10"),
+            ("retry.budget_percent", retry.budget_percent <= 100, "expected a number from 0 to 100"),
+            ("breaker.window", !breaker.window.is_zero(), above_zero),
+            ("breaker.open_for", !breaker.open_for.is_zero(), above_zero),
+            ("breaker.min_calls", breaker.min_calls > 0, "expected a number of at least 1"),
+            (
+                "breaker.failure_percent",
+                (1..=100).contains(&breaker.failure_percent),
+                "expected a number from 1 to 100",
+            ),
+            ("quota", quota != Some(None), "expected requests and window above 0"),
+        ];
+        let broken = requirements.into_iter().filter(|(_, is_met, _)| !is_met);
+        let broken: Vec<_> = broken.map(|(key, _, expected)| (key, expected)).collect();
+        if !broken.is_empty() {
+            return Err(broken);
         }
         Ok(Resilience {
-            retry: RetryConfig { attempts: self.retry.attempts, budget_percent: self.retry.budget_percent },
+            retry: RetryConfig { attempts: retry.attempts, budget_percent: retry.budget_percent },
             breaker: BreakerConfig {
                 window: breaker.window,
                 failure_percent: breaker.failure_percent,
@@ -102,6 +112,15 @@ impl Raw {
             },
             quota: quota.flatten(),
         })
+    }
+}
+
+impl RawQuota {
+    fn validate(&self) -> Option<Quota> {
+        let requests = NonZeroU32::new(self.requests)?;
+        // A burst, and then one by one so slowly that no window, wherever it begins, sees more than it may.
+        let burst = NonZeroU32::new(self.requests / BURST_PART).unwrap_or(NonZeroU32::MIN);
+        Some(Quota::with_period(self.window / (requests.get() - burst.get() + 1))?.allow_burst(burst))
     }
 }
 

@@ -28,7 +28,7 @@ use bulkhead::{Bulkhead, PATIENCE};
 use quota::OutboundQuota;
 use retry::Retries;
 
-pub(super) use config::{Raw, Resilience};
+pub(super) use config::{Raw, Resilience, nested_keys};
 pub(super) use credentials::Credentials;
 pub(super) use operations::guarded;
 

@@ -25,8 +25,9 @@ pub struct Raw {
 }
 
 impl Config {
-    pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
+    pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, Vec<ConfigError>> {
         let keys = Keys { inline: "token", file: "token_file" };
-        Ok(Self { token: SourceSecret::read(name, keys, raw.token, raw.token_file, |_| Ok(()))? })
+        let token = SourceSecret::read(name, keys, raw.token, raw.token_file, |_| Ok(()));
+        Ok(Self { token: token.map_err(|error| vec![error])? })
     }
 }

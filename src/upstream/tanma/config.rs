@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::model::SourceName;
-use crate::upstream::config::{ConfigError, hidden};
+use crate::upstream::config::{ConfigError, REQUIRED, hidden};
 use crate::upstream::secret::{Demand, Keys, SourceSecret};
 
 /// The settings of a Tanma source, validated.
@@ -28,6 +28,7 @@ pub struct Config {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Raw {
+    #[serde(default)]
     app_id: String,
     #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
     app_key: Option<SecretString>,
@@ -47,21 +48,26 @@ fn default_page_size() -> u32 {
 }
 
 impl Config {
-    pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, ConfigError> {
-        let fault = |key, expected: &str| ConfigError::Setting {
-            source_name: name.clone(),
-            key,
-            expected: expected.to_owned(),
+    /// # Errors
+    /// Every setting that cannot be used.
+    pub fn validate(name: &SourceName, raw: Raw) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut reject = |key, expected: &str| {
+            errors.push(ConfigError::Setting { source_name: name.clone(), key, expected: expected.to_owned() });
         };
-        if raw.app_id.is_empty() || !raw.app_id.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(fault("app_id", "expected visible ASCII characters"));
+        if raw.app_id.is_empty() {
+            reject("app_id", REQUIRED);
+        } else if !raw.app_id.bytes().all(|b| b.is_ascii_graphic()) {
+            reject("app_id", "expected visible ASCII characters");
         }
         if raw.page_size == 0 || raw.page_size > 1_000 {
-            return Err(fault("page_size", "expected a number from 1 to 1000"));
+            reject("page_size", "expected a number from 1 to 1000");
         }
         let keys = Keys { inline: "app_key", file: "app_key_file" };
         let demand: Demand = if raw.send_app_key_header { fits_a_header } else { |_| Ok(()) };
-        let app_key = SourceSecret::read(name, keys, raw.app_key, raw.app_key_file, demand)?;
+        let app_key = SourceSecret::read(name, keys, raw.app_key, raw.app_key_file, demand);
+        let app_key = app_key.map_err(|error| errors.push(error)).ok();
+        let (Some(app_key), true) = (app_key, errors.is_empty()) else { return Err(errors) };
         Ok(Self {
             app_id: raw.app_id,
             app_key,

@@ -35,6 +35,9 @@ fn section(folder: &tempfile::TempDir, algorithms: &str, keys: &[Value]) -> Stri
     )
 }
 
+/// Without a source no configuration is valid.
+const SOURCE: &str = "[sources.juzibot]\nkind = \"juzibot\"\nbase_url = \"https://hub.test\"\ntoken = \"x\"\n";
+
 async fn gateway(algorithms: &str, keys: &[Value]) -> Gateway {
     let folder = tempfile::tempdir().unwrap();
     Gateway::with(GatewayOptions { extra: section(&folder, algorithms, keys), ..GatewayOptions::default() }).await
@@ -159,14 +162,15 @@ fn what_is_no_key_for_verifying_is_passed_over() {
         changed(&p256, &json!({"use": "sig", "key_ops": ["verify"], "x5c": ["CANARY"], "more": {"a": 1}})),
         p384,
     ]);
-    Config::from_toml(&section(&folder, ALL, &keys)).unwrap();
+    Config::from_toml(&(section(&folder, ALL, &keys) + SOURCE)).unwrap();
 }
 
 #[test]
 fn a_bad_place_of_keys_is_told_by_its_key() {
     let with = |algorithms: &str, lines: &str| {
-        let text =
-            format!("[auth.issuers.x]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = [\"{algorithms}\"]\n{lines}\n");
+        let text = format!(
+            "[auth.issuers.x]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = [\"{algorithms}\"]\n{lines}\n{SOURCE}"
+        );
         Config::from_toml(&text).map(drop).map_err(|error| error.to_string())
     };
     let url = "jwks_url = \"https://login.test/jwks.json?tenant=1\"";

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{command, folder_for, run, sandbox, stderr, stdout};
 
-const BASE: &str = r#"
+pub const BASE: &str = r#"
 [auth.issuers.login]
 issuer = "https://login.test"
 audience = ["scrm-gateway"]
@@ -19,9 +19,9 @@ token = "CANARY-token"
 "#;
 
 /// The exit code of sysexits.h for a configuration.
-const EX_CONFIG: i32 = 78;
+pub const EX_CONFIG: i32 = 78;
 
-async fn check(folder: &Path, text: &str, environment: &[(&str, &str)]) -> std::process::Output {
+pub async fn check(folder: &Path, text: &str, environment: &[(&str, &str)]) -> std::process::Output {
     std::fs::write(folder.join("gateway.toml"), text).unwrap();
     let mut command = command(folder, &["check", "--config", "gateway.toml"]);
     command.envs(environment.iter().copied());
@@ -101,12 +101,12 @@ async fn check_prints_what_is_in_force_and_no_secret() {
 }
 
 /// With further lines at its end, which are of `[sources.juzibot]` unless they open a section.
-fn with(more: &str) -> String {
+pub fn with(more: &str) -> String {
     format!("{BASE}{more}\n")
 }
 
 /// With the line that begins so replaced.
-fn replaced(line: &str, by: &str) -> String {
+pub fn replaced(line: &str, by: &str) -> String {
     let lines = BASE.lines().map(|one| if one.starts_with(line) { by } else { one });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -125,11 +125,11 @@ async fn what_cannot_be_read_is_told_by_key_origin_and_form() {
     let folder = tempfile::tempdir().unwrap();
     let table = [
         // Unknown keys.
-        (with("[server]\nlissten = \"x\""), ["server.lissten", FILE, "`listen`"]),
-        (with("tokn = \"CANARY-typo\""), ["sources.juzibot.tokn", FILE, "unknown key"]),
+        (with("[server]\nlissten = \"x\""), ["server.lissten", FILE, "did you mean \"listen\"?"]),
+        (with("tokn = \"CANARY-typo\""), ["sources.juzibot.tokn", FILE, "did you mean \"token\"?"]),
         (format!("nonsense = 1\n{BASE}"), ["nonsense", FILE, "unknown key"]),
         // Wrong types.
-        (with("[server]\nmax_in_flight = \"many\""), ["server.max_in_flight", FILE, "an integer"]),
+        (with("[server]\nmax_in_flight = \"many\""), ["server.max_in_flight", FILE, "a whole number"]),
         (with("[server]\nbody_limit = \"lots\""), ["server.body_limit", FILE, "64MiB"]),
         (with("[server]\nlisten = \"nowhere\""), ["server.listen", FILE, "127.0.0.1:8080"]),
         (
@@ -186,7 +186,10 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
         (with("[cursor]\nkey_file = \"empty\""), ["cursor.key_file", FILE, "at least one"]),
         (with("[cursor]\nkey_file = \"two-lines\""), ["cursor.key_file", FILE, "32 bytes"]),
         // What does not fit together.
-        (format!("source_order = [\"tanma\"]\n{BASE}"), ["source_order", FILE, "each configured source once"]),
+        (
+            format!("source_order = [\"tanma\"]\n{BASE}"),
+            ["source_order", FILE, "unknown source \"tanma\" (configured: juzibot)"],
+        ),
         (replaced("base_url", "base_url = \"http://hub.example\""), ["sources.juzibot.base_url", FILE, "allow_http"]),
         (
             replaced("base_url", "base_url = \"https://user:CANARY@hub.example\""),
@@ -206,7 +209,7 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
             with(&format!("{LOGIN_AGAIN}[callers.x]\n{CALLER}[callers.y]\n{}", CALLER.replace("login", "again"))),
             ["callers.x.subject", FILE, "the same caller as callers.y"],
         ),
-        (with("[log]\nlevel = \"a=b=c\""), ["log.level", "expected a level", ""]),
+        (with("[log]\nlevel = \"a=b=c\""), ["log.level", FILE, "off, error, warn, info, debug or trace"]),
     ];
     for (text, said) in table {
         let output = check(folder.path(), &text, &[]).await;
@@ -258,7 +261,7 @@ async fn a_file_of_authorities_without_a_certificate_in_pem_is_refused() {
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
-fn refused(output: &std::process::Output, said: &[&str], of: &str) {
+pub fn refused(output: &std::process::Output, said: &[&str], of: &str) {
     let message = stderr(output);
     assert_eq!(output.status.code(), Some(EX_CONFIG), "{of}: {message}");
     assert_eq!(stdout(output), "", "{of}");
@@ -280,7 +283,7 @@ async fn a_bad_variable_is_told_to_be_one() {
         ("SOURCES__JUZIBOT", "CANARY", ["sources.juzibot", "a section"]),
         ("SOURCES__JUZIBOT__TOKEN", "", ["sources.juzibot.token", "is empty"]),
         ("AUTH__ISSUERS__LOGIN__SECRET", "CANARY-short", ["auth.issuers.login.secret", "32 bytes"]),
-        ("RATE_LIMIT__DEFAULT__REQUESTS", "CANARY", ["rate_limit.default.requests", "an integer"]),
+        ("RATE_LIMIT__DEFAULT__REQUESTS", "CANARY", ["rate_limit.default.requests", "a whole number"]),
         ("LOG__FORMAT", "CANARY", ["log.format", "`json` or `text`"]),
     ] {
         let variable = format!("SCRM_GATEWAY__{name}");
@@ -308,7 +311,8 @@ async fn a_key_that_cannot_be_used_is_of_the_configuration_too() {
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys");
     let of = |file: &str, algorithms: &str| {
         format!(
-            "[auth.issuers.x]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = {algorithms}\npublic_key_file = \"{}\"\n",
+            "[auth.issuers.x]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = {algorithms}\npublic_key_file = \"{}\"\n\
+             [sources.x]\nkind = \"juzibot\"\nbase_url = \"https://hub.test\"\ntoken = \"x\"\n",
             keys.join(file).display()
         )
     };

@@ -1,9 +1,14 @@
 //! Contract §9: the commands, as processes.
 
 mod configuration;
+mod mistakes;
 mod outbound;
+mod ports;
 mod serving;
+mod signals;
 mod stopping;
+mod variables;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -76,8 +81,13 @@ impl Running {
 
     /// Asks it to stop, as an orchestrator does.
     pub async fn terminate(&self) {
+        self.signal("TERM").await;
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs");
-        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {id}")).status().await;
         assert!(kill.unwrap().success());
     }
 

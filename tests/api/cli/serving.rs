@@ -165,20 +165,6 @@ async fn a_body_that_is_sent_by_half_does_not_hold_the_end_and_is_told_that_noth
     sandbox.stop().await;
 }
 
-#[tokio::test]
-async fn a_port_in_use_is_no_fault_of_the_configuration() {
-    let sandbox = sandbox().await;
-    let (folder, _) = folder_for(&sandbox);
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
-    serve.env("SCRM_GATEWAY__SERVER__LISTEN", &address);
-    let output = run(serve).await;
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
-    sandbox.stop().await;
-}
-
 fn files_in(folder: &Path) -> Vec<std::ffi::OsString> {
     let entries = std::fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name()).collect()
@@ -216,19 +202,6 @@ async fn the_demo_prints_a_line_that_works_when_pasted_and_leaves_nothing_behind
     demo.terminate().await;
     assert_eq!(demo.ended().await.0, Some(0));
     assert!(files_in(folder.path()).is_empty(), "{:?}", files_in(folder.path()));
-}
-
-#[tokio::test]
-async fn a_demo_whose_port_is_taken_takes_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let mut demo = Running::start(command(folder.path(), &["demo", "--port", &port, "--customers", "10"]));
-    let docs = demo.line(|line| Some(line.strip_prefix("Swagger UI")?.trim().to_owned())).await;
-    assert!(!docs.contains(&format!(":{port}/")), "{docs}");
-    assert_eq!(http().get(&docs).send().await.unwrap().status(), StatusCode::OK);
-    demo.terminate().await;
-    assert_eq!(demo.ended().await.0, Some(0));
 }
 
 #[tokio::test]

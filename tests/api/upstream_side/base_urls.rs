@@ -4,8 +4,10 @@ use scrm_gateway::config::Config;
 
 fn loaded(base_url: &str, more: &str) -> Result<Config, String> {
     let text = format!(
-        "[sources.juzibot]\nkind = \"juzibot\"\nbase_url = {}\ntoken = \"CANARY-token\"\n{more}\n",
-        toml::Value::from(base_url)
+        "[sources.juzibot]\nkind = \"juzibot\"\nbase_url = {}\ntoken = \"CANARY-token\"\n{more}\n\
+         [auth.issuers.login]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = [\"HS256\"]\nsecret = \"{}\"\n",
+        toml::Value::from(base_url),
+        crate::support::JWT_SECRET
     );
     Config::from_toml(&text).map_err(|error| error.to_string())
 }

@@ -169,6 +169,7 @@ impl Stage {
             request_id: "request".into(),
             timings: crate::service::Timings::default(),
             told: crate::service::Told::default(),
+            queried: crate::service::QueriedSources::default(),
         };
         let result = self.customers.detail(&context, query).await;
         Answer { result, took: begun.elapsed() }
