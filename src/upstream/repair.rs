@@ -200,10 +200,8 @@ mod tests {
 
     #[test]
     fn odd_numbers_become_texts() {
-        assert_eq!(
-            repaired(b"[1e400, NaN, -Infinity, 007, .5, 1, -2.5e3, true, null]"),
-            (json!(["1e400", "NaN", "-Infinity", "007", 1, -2500.0, true, null]), 4,)
-        );
+        let numbers = repaired(b"[1e400, NaN, -Infinity, 007, .5, 1, -2.5e3, true, null]");
+        assert_eq!(numbers, (json!(["1e400", "NaN", "-Infinity", "007", ".5", 1, -2500.0, true, null]), 5));
     }
 
     #[test]
