@@ -35,7 +35,7 @@ pub struct Customer {
     /// Each number once, in order of appearance over the relations.
     pub mobiles: Vec<String>,
     pub relations: Vec<Relation>,
-    pub records: Vec<Record>,
+    pub records: Vec<SourceRecord>,
 }
 
 /// A gender code in words; `unknown` where the source says so or no table knows its code.
@@ -101,7 +101,7 @@ pub enum TagScope {
 
 /// What one source holds about the customer: provenance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Record {
+pub struct SourceRecord {
     #[schema(value_type = String)]
     pub source: SourceName,
     /// The source's own id of the customer.

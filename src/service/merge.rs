@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::{array, collection, option, sample};
 
-    use crate::model::{Record, Relation, SourceName, WarningCode};
+    use crate::model::{Relation, SourceName, SourceRecord, WarningCode};
 
     use super::*;
 
@@ -114,8 +114,8 @@ mod tests {
         }
     }
 
-    fn record(of: &str, mark: &str) -> Record {
-        Record {
+    fn record(of: &str, mark: &str) -> SourceRecord {
+        SourceRecord {
             source: source(of),
             id: Some(mark.to_owned()),
             type_code: None,

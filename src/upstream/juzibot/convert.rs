@@ -6,7 +6,8 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 
 use crate::model::{
-    AccountType, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag, TagScope, Warning, WarningCode,
+    AccountType, Customer, Gender, Relation, SourceName, SourceRecord, SourcedCustomer, Tag, TagScope, Warning,
+    WarningCode,
 };
 use crate::upstream::lenient::{distinct, distinct_texts};
 
@@ -67,7 +68,7 @@ pub fn customer(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         account_type: wire.kind.map(account_type),
         mobiles: distinct_texts(relations.iter().flat_map(|relation| relation.mobiles.iter().cloned())),
         relations: relations.into_iter().collect(),
-        records: vec![Record {
+        records: vec![SourceRecord {
             source: source.clone(),
             id: wire.external_user_id,
             type_code: wire.kind,

@@ -8,8 +8,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{self, Offset};
 
 use crate::model::{
-    Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag,
-    TagScope, Warning, WarningCode,
+    Attribute, AttributeType, AttributeValue, Customer, Gender, Relation, SourceName, SourceRecord, SourcedCustomer,
+    Tag, TagScope, Warning, WarningCode,
 };
 use crate::upstream::lenient::{Code, List, distinct, distinct_texts};
 
@@ -104,7 +104,7 @@ pub fn list_row(source: &SourceName, wire: wire::Customer, raw: Option<serde_jso
         mobiles: mobiles.clone(),
         tags: tags.into_iter().map(|id| Tag { id: Some(id), name: None, group: None, scope: TagScope::Corp }).collect(),
     };
-    let record = Record {
+    let record = SourceRecord {
         source: source.clone(),
         id: wire.customer_id.map(|id| id.0),
         type_code: wire.kind,
@@ -168,7 +168,7 @@ pub fn detail(
     customer.relations = relations.into_iter().collect();
     customer.name.clone_from(&customer.nickname);
     customer.mobiles = distinct(customer.relations.iter().flat_map(|relation| relation.mobiles.iter().cloned()));
-    customer.records = vec![Record {
+    customer.records = vec![SourceRecord {
         source: source.clone(),
         id: None,
         type_code: None,
