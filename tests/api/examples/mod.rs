@@ -143,7 +143,7 @@ async fn the_example_of_a_stream_is_one() {
 async fn the_examples_of_writes_are_requests_and_their_answers() {
     let gateway = Gateway::with(usual()).await;
     let featured = gateway.sandbox.state().people().featured();
-    let (staff_id, union_id) = (featured.juzibot_staff[0].to_owned(), featured.union_id.to_owned());
+    let (staff_id, union_id) = (featured.juzibot_staff[0].to_owned(), featured.union_id);
     let remark = |union_id: &str, remark: &str, description: Option<&str>| Remark {
         staff_id: staff_id.clone(),
         union_id: union_id.to_owned(),
