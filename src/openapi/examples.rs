@@ -43,9 +43,13 @@ pub(super) fn add_to(document: &mut Json) {
     if let Some(responses) = document.get_mut(&["components", "responses"]) {
         for (name, response) in responses.members_mut() {
             let examples = response.get_mut(&["content", "application/problem+json", "examples"]);
-            for (code, example) in examples.into_iter().flat_map(Json::members_mut) {
-                let problem = recorded.get_mut(&[name, code]).map(|problem| problem.clone());
-                example.set("value", problem.unwrap_or_else(|| unprovoked(code)));
+            if let Some(Json::Object(examples)) = examples {
+                // A viewer shows the first one.
+                examples.sort_by_key(|code, _| CATALOGUE.iter().position(|row| row.code.as_str() == code));
+                for (code, example) in examples {
+                    let problem = recorded.get_mut(&[name, code]).map(|problem| problem.clone());
+                    example.set("value", problem.unwrap_or_else(|| unprovoked(code)));
+                }
             }
         }
     }

@@ -114,18 +114,18 @@ pub(super) fn refer(response: &mut Response, names: Vec<&'static str>) {
     }
 }
 
-/// Returns the headers that a response of this status may have. Error responses list their own alone: the introduction
-/// describes those that every response has.
+/// Returns the headers that a response of this status may have. The headers of every response are listed at status 200
+/// only; the introduction says that the others have them too.
 pub(super) fn answered(operation: &Operation, status: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
-    if !status.starts_with(['4', '5']) {
-        names.extend(["cache-control", "x-request-id"]);
+    if status == "200" {
+        names.push("x-request-id");
         if !is_public(operation) {
             names.extend(["ratelimit", "ratelimit-policy", "server-timing"]);
         }
     }
     match status {
-        "200" | "304" => names.push("vary"),
+        "200" | "304" => names.extend(["cache-control", "vary"]),
         "401" | "403" => names.push("www-authenticate"),
         "409" | "429" | "503" | "504" => names.push("retry-after"),
         _ => {}
