@@ -114,6 +114,7 @@ fn description(operation: &Operation, row: &ProblemKind) -> &'static str {
             "The source refused the values of parameters; `upstream` has its answer."
         }
         ProblemCode::NotFound => "No queried source has a customer with this id.",
+        ProblemCode::SourceTimeout if writes(operation) => "The deadline passed before any item was sent.",
         _ => row.description,
     }
 }
