@@ -26,8 +26,8 @@ lint: ## Check the form, the lints and the documentation of the code
 	cargo clippy --all-targets --locked --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --no-deps --document-private-items --locked
 
-openapi: ## Write openapi/openapi.json and its examples anew
-	RECORD_EXAMPLES=1 cargo test --locked --quiet --test api examples::
+openapi: ## Regenerate openapi/openapi.json and its examples
+	RECORD_EXAMPLES=1 cargo test --locked --quiet --test api -- examples:: --skip document::
 	cargo run --locked --quiet -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 

@@ -13,10 +13,12 @@ pub struct SourcedCustomer {
     pub warnings: Vec<Warning>,
 }
 
-/// The answer to a detail.
+/// Response with one customer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CustomerAnswer {
+    /// The customer, merged over the sources that know it.
     pub data: Customer,
+    /// Origin of the data, and warnings.
     pub meta: Meta,
 }
 
@@ -31,87 +33,108 @@ pub struct StreamEnd {
     pub warnings: Vec<Warning>,
 }
 
-/// The answer to a list.
+/// Response with one page of customers.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CustomerPage {
+    /// Customers of the page, one record each, in the source's order. May be empty while `next_cursor` is not `null`.
     pub data: Vec<Customer>,
+    /// Position in the list.
     pub page: Page,
+    /// Origin of the data, and warnings.
     pub meta: Meta,
 }
 
+/// Position in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page {
-    /// Pass it as `cursor` for the next page; `null` on the last one.
+    /// Value of `cursor` for the next page; `null` on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
-    /// How many customers the source says there are; `null` where it does not say.
+    /// Number of customers in the whole list, as the source reports it; `null` where the source does not report it.
+    /// `next_cursor` alone decides whether the list ends.
     #[schema(required)]
     pub total: Option<u64>,
 }
 
-/// Where an answer came from and what is to be known about it.
+/// Origin of a response, and warnings about its data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Meta {
+    /// One report for each source that the request concerns, in source order.
     pub sources: Vec<SourceReport>,
+    /// Warnings about the data, such as values that could not be read. Empty where there are none.
     pub warnings: Vec<Warning>,
 }
 
-/// What one source contributed.
+/// Contribution of one source to a response.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SourceReport {
+    /// Name of the source.
     #[schema(value_type = String)]
     pub source: SourceName,
+    /// Result of the query to the source.
     pub status: SourceStatus,
-    /// When the source answered; `null` where it was not asked or did not answer.
+    /// Time at which the source answered, in UTC; `null` where it was not queried or did not answer.
     #[schema(required)]
     pub fetched_at: Option<Timestamp>,
-    /// Why it failed or was not asked.
+    /// Reason for the status `failed`, `stale` or `skipped`; `null` otherwise.
     #[schema(required)]
     pub problem: Option<ShortProblem>,
 }
 
+/// Result of the query to one source.
+///
+/// - `ok`: the response contains the source's data, or the source processed the batch.
+/// - `stale`: the response contains a cached record past its freshness, because the source failed or was slow.
+/// - `not_found`: the source does not know the customer.
+/// - `failed`: the source's data is missing; `problem` has the reason.
+/// - `skipped`: the source was not queried; `problem` has the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceStatus {
     Ok,
-    /// Served past its freshness, because the source failed.
     Stale,
     NotFound,
     Failed,
-    /// Not asked; the problem's code says why.
     Skipped,
 }
 
-/// Something that the reader of an answer should know and that is no failure.
+/// Warning about the data of a response. The request succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct Warning {
+    /// Kind of the warning.
     pub code: WarningCode,
+    /// Name of the source whose data the warning is about.
     #[schema(value_type = String)]
     pub source: SourceName,
-    /// The place in the answer, as a JSON pointer (RFC 6901); `null` for the whole answer.
+    /// Position in `data`, as a JSON pointer (RFC 6901); `null` for the whole response.
     #[schema(required)]
     pub pointer: Option<String>,
+    /// Explanation for people. Its text may change; use `code` in programs.
     pub detail: String,
 }
 
+/// Kind of a warning.
+///
+/// - `unreadable_value`: a value of the source could not be read; it is `null` or left out.
+/// - `repaired_text`: the source's text was invalid (control characters, unpaired surrogates, broken UTF-8) and was
+///   repaired.
+/// - `skipped_row`: a row of the source has no id or is not an object; it was skipped.
+/// - `identity_mismatch`: the source also sent rows of other customers, which were ignored, or sources disagree on the
+///   customer's `union_id`.
+/// - `duplicate_key`: the source sent a key twice; the first value is used.
+/// - `drift`: the list changed during pagination; rows may repeat or be missing.
+/// - `unexpected_unit`: a time was in another unit than the source documents; it was converted.
+/// - `omitted`: there were more warnings than are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningCode {
-    /// A value of the source could not be read and is null or left out.
     UnreadableValue,
-    /// The source's text was invalid (control characters, unpaired surrogates, broken UTF-8) and was repaired.
     RepairedText,
-    /// A row of the source has no id or is no object and was skipped.
     SkippedRow,
-    /// The source sent rows of other customers too, which were ignored, or sources disagree on the customer's union id.
     IdentityMismatch,
-    /// The source sent a key twice; the first one counts.
     DuplicateKey,
-    /// The list changed during pagination: rows may repeat or be missed.
     Drift,
-    /// A time was in another unit than documented, and was converted.
     UnexpectedUnit,
-    /// There were more warnings than are listed.
     Omitted,
 }
 

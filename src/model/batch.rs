@@ -13,76 +13,93 @@ pub const MAX_REMARK_CHARS: usize = 20;
 /// The longest description, in Unicode characters (JuziBot, `set_remark`: "max length 150").
 pub const MAX_DESCRIPTION_CHARS: usize = 150;
 
-/// A batch of remarks: 1 to 1,000 items, no two for the same staff member and customer.
+/// Batch of remarks to set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemarkBatch {
+    /// 1 to 1,000 items, at most one for each staff member and customer.
     #[schema(min_items = 1, max_items = 1000)]
     pub items: Vec<Remark>,
 }
 
-/// Sets remark and description that a staff member put on a customer. At least one of them is present and not both are
-/// empty (an absent one counts as empty there); an absent one is left as it is, an empty one is sent empty.
+/// Remark and description that a staff member gives a customer.
+///
+/// Provide a non-empty `remark` or `description`, or both. An absent one is left unchanged; an empty one is sent as empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remark {
+    /// WeCom user id of the staff member: the `staff_id` of a relation.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub staff_id: String,
+    /// Id of the customer on the WeChat open platform: the `union_id` of a customer.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub union_id: String,
-    /// At most 20 Unicode characters, no control characters but line breaks and tabs.
+    /// Name that the staff member gives the customer: at most 20 Unicode characters, without control characters other
+    /// than line breaks and tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 20, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub remark: Option<String>,
-    /// At most 150 Unicode characters, no control characters but line breaks and tabs.
+    /// Description of the customer by the staff member: at most 150 Unicode characters, without control characters
+    /// other than line breaks and tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 150, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub description: Option<String>,
 }
 
-/// A batch of follow-up notes: 1 to 1,000 items.
+/// Batch of follow-up notes to add.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FollowUpBatch {
+    /// 1 to 1,000 items.
     #[schema(min_items = 1, max_items = 1000)]
     pub items: Vec<FollowUp>,
 }
 
-/// Adds a note to what a staff member wrote about a customer.
+/// Follow-up note of a staff member about a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FollowUp {
+    /// WeCom user id of the staff member: the `staff_id` of a relation.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub staff_id: String,
+    /// Id of the customer on the WeChat open platform: the `union_id` of a customer.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub union_id: String,
-    /// No control characters but line breaks and tabs.
+    /// Text of the note, not empty, without control characters other than line breaks and tabs.
     #[schema(min_length = 1, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub content: String,
-    /// When it happened (RFC 3339); sent in whole seconds. Absent: the source takes the time of the call.
+    /// Time of the event (RFC 3339), sent to the source in whole seconds. Default: the source uses the time of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub occurred_at: Option<Timestamp>,
 }
 
-/// The answer to a batch: one result an item, in the order of the items.
+/// Response to a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BatchAnswer {
+    /// Results of the items.
     pub data: BatchResults,
+    /// Report of the source that the batch was sent to, and warnings.
     pub meta: Meta,
 }
 
+/// Results of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BatchResults {
+    /// One result for each item, in the order of the items.
     pub results: Vec<ItemResult>,
+    /// Number of items by status.
     pub summary: BatchSummary,
 }
 
+/// Result of one item of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ItemResult {
-    /// The item's place in the request, from 0.
+    /// Position of the item in the request, from 0.
     pub index: usize,
+    /// Outcome of the item.
     pub status: ItemStatus,
+    /// Reason for every status but `succeeded`; `null` for `succeeded`. Its `retryable` is `false` for `unconfirmed`.
     #[schema(required)]
     pub problem: Option<ShortProblem>,
 }
@@ -100,21 +117,24 @@ impl ItemResult {
     }
 }
 
+/// Outcome of one item of a batch.
+///
+/// - `succeeded`: the source reported success and did not list the item as failed.
+/// - `failed`: the source refused the item, or the whole call that contained it. The item was not applied.
+/// - `not_sent`: the item was not sent to the source. It can be sent again safely.
+/// - `unconfirmed`: the item was sent and the source's answer is missing or unreadable. The item may have been applied;
+///   read the customer before you send the item again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemStatus {
-    /// The source answered success and did not list the item as failed.
     Succeeded,
-    /// The source refused the item, or the whole chunk that held it; the item was not applied.
     Failed,
-    /// Nothing left the gateway.
     NotSent,
-    /// The item may have been applied. Its problem has `retryable: false`: read the customer before you send the item again.
     Unconfirmed,
 }
 
 impl ItemStatus {
-    /// The status as callers see it.
+    /// Returns the status as the API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -125,11 +145,16 @@ impl ItemStatus {
     }
 }
 
+/// Number of items of a batch by status. The numbers add up to the number of items in the request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BatchSummary {
+    /// Items that the source applied.
     pub succeeded: usize,
+    /// Items that the source refused.
     pub failed: usize,
+    /// Items that were not sent.
     pub not_sent: usize,
+    /// Items that may have been applied.
     pub unconfirmed: usize,
 }
 

@@ -68,33 +68,38 @@ impl Caller {
     }
 }
 
-/// The answer of `/v1/me`.
+/// Response with the authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MeAnswer {
+    /// The authenticated caller.
     pub data: Me,
 }
 
+/// Authenticated caller and its permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Me {
-    /// The `iss` of the token.
+    /// Issuer of the token (`iss`).
     pub issuer: String,
-    /// The `sub` of the token.
+    /// Subject of the token (`sub`).
     pub subject: String,
+    /// Scopes of the token, including those that this service does not use.
     pub scopes: Vec<String>,
-    /// The visible sources, in the order of merges.
+    /// Names of the sources that the caller can use, in the order in which records are merged.
     #[schema(value_type = Vec<String>)]
     pub sources: Vec<SourceName>,
+    /// Quota of the caller.
     pub quota: QuotaState,
 }
 
-/// A caller's quota and what is left of it.
+/// Quota of a caller and its remainder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QuotaState {
-    /// Requests that the window allows.
+    /// Requests that the quota allows in one window.
     pub requests: u32,
+    /// Length of the window, in seconds.
     pub window_seconds: u64,
-    /// The most requests at once.
+    /// Largest number of requests that the caller can send at once.
     pub burst: u32,
-    /// What could be spent at once now.
+    /// Number of requests that the caller can send at once now.
     pub remaining: u32,
 }

@@ -5,7 +5,11 @@ use utoipa::ToSchema;
 
 use super::ProblemCode;
 
-/// Who can do something about a problem.
+/// Party that can resolve a problem.
+///
+/// - `caller`: the calling application, by another request.
+/// - `operator`: the operators of the gateway.
+/// - `source`: the vendor of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
@@ -14,22 +18,27 @@ pub enum Who {
     Source,
 }
 
-/// One row of the catalogue.
+/// Entry of the error catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemKind {
+    /// Code of the problem.
     pub code: ProblemCode,
-    /// The HTTP status.
+    /// HTTP status of the error response.
     pub status: u16,
+    /// Name of the problem.
     pub title: &'static str,
-    /// Whether the same request may succeed later, unchanged.
+    /// Whether the same request, unchanged, may succeed later.
     pub retryable: bool,
+    /// Party that can resolve the problem.
     pub who: Who,
+    /// Cause of the problem, and what to do.
     pub description: &'static str,
 }
 
-/// The answer of `/v1/errors`.
+/// Response with the error catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ErrorsAnswer {
+    /// One entry for each problem code, by HTTP status.
     pub data: Vec<ProblemKind>,
 }
 
@@ -44,7 +53,7 @@ const fn kind(
     ProblemKind { code, status, title, retryable, who, description }
 }
 
-/// Every problem there is, in the order of its code.
+/// Every problem, in the order of [`ProblemCode`].
 pub const CATALOGUE: [ProblemKind; 24] = {
     use ProblemCode as C;
     use Who::{Caller, Operator, Source};
@@ -55,7 +64,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Invalid request",
             false,
             Caller,
-            "The body is no JSON, or a parameter is unknown, repeated, missing or out of range; errors names each.",
+            "The body is not valid JSON, or a parameter is unknown, repeated, missing or out of range; errors lists each one.",
         ),
         kind(
             C::CursorInvalid,
@@ -63,7 +72,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Cursor invalid",
             false,
             Caller,
-            "The cursor is expired, not ours, or was given out to another caller or for other filters; start the walk anew.",
+            "The cursor has expired, is not one of this service, or belongs to another caller or to other parameters. Start again without a cursor.",
         ),
         kind(
             C::Unauthenticated,
@@ -71,16 +80,16 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Not authenticated",
             false,
             Caller,
-            "No bearer token, or one that is expired, for another audience, or not verifiable.",
+            "The bearer token is missing, has expired, is for another audience, or cannot be verified.",
         ),
-        kind(C::Forbidden, 403, "Forbidden", false, Caller, "The token lacks the scope that the detail names."),
+        kind(C::Forbidden, 403, "Forbidden", false, Caller, "The token lacks the scope that detail names."),
         kind(
             C::NotFound,
             404,
             "Not found",
             false,
             Caller,
-            "No asked source knows the customer, or there is no such route.",
+            "No queried source has a customer with this id, or the route does not exist.",
         ),
         kind(
             C::MethodNotAllowed,
@@ -88,7 +97,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Method not allowed",
             false,
             Caller,
-            "The route exists, with the methods that the Allow header lists.",
+            "The route does not support the method; the Allow header lists the methods that it supports.",
         ),
         kind(
             C::NotAcceptable,
@@ -96,16 +105,23 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Not acceptable",
             false,
             Caller,
-            "Accept names no representation that the route has.",
+            "The Accept header matches none of the media types of the route.",
         ),
-        kind(C::PayloadTooLarge, 413, "Payload too large", false, Caller, "The body is larger than the server takes."),
+        kind(
+            C::PayloadTooLarge,
+            413,
+            "Payload too large",
+            false,
+            Caller,
+            "The request body is larger than the server allows.",
+        ),
         kind(
             C::UnsupportedMediaType,
             415,
             "Unsupported media type",
             false,
             Caller,
-            "A body is sent as application/json.",
+            "The request body must be application/json, without a content coding.",
         ),
         kind(
             C::ValidationFailed,
@@ -113,7 +129,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Validation failed",
             false,
             Caller,
-            "The body is JSON with faults; errors lists all of them by JSON pointer. Or the source refused the values: upstream says how.",
+            "The body has errors, which errors lists by JSON pointer; or the source refused the values, and upstream has its answer.",
         ),
         kind(
             C::IdempotencyKeyReused,
@@ -121,7 +137,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Idempotency key reused",
             false,
             Caller,
-            "The key was used before with another body.",
+            "The idempotency key was used before with another path, query, body or source.",
         ),
         kind(
             C::IdempotencyInProgress,
@@ -129,7 +145,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Idempotent request in progress",
             true,
             Caller,
-            "The first request with this key is still running.",
+            "The first request with this idempotency key has not ended yet.",
         ),
         kind(
             C::NotOffered,
@@ -137,7 +153,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Not offered",
             false,
             Caller,
-            "No asked source offers the operation; /v1/sources tells what each offers.",
+            "No queried source offers the operation; /v1/sources lists what each one offers.",
         ),
         kind(
             C::RateLimited,
@@ -145,7 +161,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Rate limited",
             true,
             Caller,
-            "A limit of the caller's is reached: its quota, its address's, its open streams, or its share of the kept answers; Retry-After tells when to ask again.",
+            "The caller has reached a limit: its quota, the limit of its address, its open streams, or its share of the stored idempotent responses. Retry after the time in Retry-After.",
         ),
         kind(
             C::Internal,
@@ -153,7 +169,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Internal error",
             false,
             Operator,
-            "A fault of the gateway; the request id finds it in the log.",
+            "The gateway failed. Report the request id to the operators.",
         ),
         kind(
             C::SourceRejected,
@@ -161,7 +177,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Source rejected",
             false,
             Operator,
-            "The source answered with a code that no table knows, or with an unexpected status.",
+            "The source answered with a code or an HTTP status that the gateway does not know.",
         ),
         kind(
             C::SourceBadPayload,
@@ -169,7 +185,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Source sent a bad payload",
             true,
             Source,
-            "The source's answer is not its envelope: HTML, not JSON, truncated, or too large.",
+            "The source's answer cannot be read: it is HTML, not JSON, truncated, or too large.",
         ),
         kind(
             C::SourceBadData,
@@ -185,25 +201,39 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Source refused our credentials",
             false,
             Operator,
-            "The source refused the gateway's token, signature or clock.",
+            "The source refused the gateway's token, signature or clock. The operators must act.",
         ),
-        kind(C::SourceRateLimited, 503, "Source rate limited", true, Source, "The source's own limit is reached."),
+        kind(
+            C::SourceRateLimited,
+            503,
+            "Source rate limited",
+            true,
+            Source,
+            "The gateway has reached the source's own rate limit.",
+        ),
         kind(
             C::SourceUnavailable,
             503,
             "Source unavailable",
             true,
             Source,
-            "The source cannot be reached or says that it cannot serve.",
+            "The source cannot be reached, or reports that it is unavailable.",
         ),
-        kind(C::Overloaded, 503, "Overloaded", true, Operator, "The gateway sheds load, or is stopping."),
+        kind(
+            C::Overloaded,
+            503,
+            "Overloaded",
+            true,
+            Operator,
+            "The gateway has too many requests in progress, or is stopping.",
+        ),
         kind(
             C::IssuerUnavailable,
             503,
             "Issuer unavailable",
             true,
             Operator,
-            "The keys of the token's issuer cannot be had now, so that the token is neither good nor bad.",
+            "The issuer's signing keys are unavailable, so the token cannot be verified.",
         ),
         kind(
             C::SourceTimeout,

@@ -21,7 +21,7 @@ pub use batch::{
 pub use caller::{Caller, CallerId, Me, MeAnswer, QuotaState, Scope};
 pub use catalogue::{CATALOGUE, ErrorsAnswer, ProblemKind, Who};
 pub use customer::{
-    AccountType, Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, Tag, TagScope,
+    AccountType, Attribute, AttributeType, AttributeValue, Customer, Gender, Relation, SourceRecord, Tag, TagScope,
 };
 pub use problem::{Fault, Problem, ProblemCode, ShortProblem, UpstreamReply};
 pub use source::{

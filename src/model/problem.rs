@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 
 use super::{CATALOGUE, ProblemKind, Scope, SourceName};
 
-/// The code of a problem. Within `/v1` codes may be added; a caller tolerates those it does not know.
+/// Code of a problem: stable, for use in programs.
+///
+/// `/v1/errors` describes each code. Codes may be added within `/v1`: treat an unknown one by its HTTP status, and by
+/// `retryable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
@@ -43,7 +46,7 @@ impl ProblemCode {
         &CATALOGUE[self as usize]
     }
 
-    /// The code as callers see it.
+    /// Returns the code as the API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -74,30 +77,33 @@ impl ProblemCode {
     }
 }
 
-/// A refusal or failure as callers see it: `application/problem+json`.
-///
-/// The detail never holds a cause chain, a URL with a query, a credential or an upstream body.
+/// Error response (RFC 9457), sent as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The URI of the code's row in the catalogue. Absolute where the operators have configured the public URL of the
-    /// gateway, else relative to the host.
+    /// URI reference of the code's entry in `/v1/errors`: absolute where the gateway knows its public address.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Name of the problem, the same for each `code`.
     pub title: String,
+    /// HTTP status of the response.
     pub status: u16,
+    /// Explanation of this occurrence for people. Its text may change; use `code` in programs.
+    // Never holds a cause chain, a URL with a query, a credential or an upstream body.
     pub detail: String,
+    /// Code of the problem.
     pub code: ProblemCode,
+    /// Whether the same request, unchanged, may succeed later. `Retry-After` has the time to wait, where it is present.
     pub retryable: bool,
-    /// The id under which the request stands in the log.
+    /// Id of the request in the gateway's log. Include it when you report a problem to the operators.
     #[schema(required)]
     pub request_id: Option<String>,
-    /// The source that failed, where one did.
+    /// Name of the source that failed; `null` where no source failed.
     #[schema(required, value_type = Option<String>)]
     pub source: Option<SourceName>,
-    /// What the source said, where it spoke.
+    /// Code and message of the source's own answer; `null` where the source sent none.
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,
-    /// Every fault of the request, where it has any.
+    /// Errors of the request, by parameter or position in the body. Empty where the request itself is valid.
     pub errors: Vec<Fault>,
     /// Becomes the `Retry-After` header.
     #[serde(skip)]
@@ -111,37 +117,42 @@ pub struct Problem {
     pub is_final: bool,
 }
 
-/// A fault of one parameter or of one place in the body.
+/// Error of one parameter, or of one position in the request body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Fault {
-    /// The place in the body, as a JSON pointer (RFC 6901).
+    /// Position in the request body, as a JSON pointer (RFC 6901); `null` for an error of a parameter.
     #[schema(required)]
     pub pointer: Option<String>,
-    /// The query or path parameter, or the header.
+    /// Name of the query parameter, path parameter or header; `null` for an error of the body.
     #[schema(required)]
     pub parameter: Option<String>,
-    /// What is wrong, in a word: `missing`, `unknown`, `duplicate`, `wrong_type`, `too_long`, `too_many`, `empty`,
-    /// `out_of_range`, `malformed`, `expired`, `not_visible`.
+    /// Kind of the error: `missing`, `unknown`, `duplicate`, `wrong_type`, `too_long`, `too_many`, `empty`,
+    /// `out_of_range`, `malformed`, `expired`, `not_visible`. Other kinds may be added.
     #[schema(value_type = String)]
     pub code: &'static str,
+    /// Explanation of the error for people. Its text may change; use `code` in programs.
     pub detail: String,
 }
 
-/// What a source said: its code and message, cut and with credentials replaced.
+/// Code and message of a source's answer, truncated, with credentials replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UpstreamReply {
+    /// Code of the vendor (JuziBot `errcode`, Tanma `code`), as text.
     pub code: String,
+    /// Message of the vendor.
     pub message: String,
 }
 
-/// A problem inside `meta`, a batch result or a stream.
+/// Problem inside `meta`, a batch result or a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ShortProblem {
+    /// Code of the problem.
     pub code: ProblemCode,
+    /// Explanation of this occurrence for people. Its text may change; use `code` in programs.
     pub detail: String,
-    /// Whether the same call may succeed later. Always false for an item that is `unconfirmed`, whatever its code: the item may have
-    /// been applied.
+    /// Whether the same request, unchanged, may succeed later. Always `false` for an `unconfirmed` item of a batch.
     pub retryable: bool,
+    /// Code and message of the source's own answer; `null` where the source sent none.
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,
 }

@@ -72,7 +72,13 @@ impl CustomerId {
     }
 }
 
-/// What a source may be asked for.
+/// Operation of a source.
+///
+/// - `list_customers`: `GET /v1/customers`.
+/// - `get_by_external_user_id`: `GET /v1/customers/{id}` with `id_type=external_user_id`.
+/// - `get_by_union_id`: `GET /v1/customers/{id}` with `id_type=union_id`.
+/// - `set_remarks`: `POST /v1/remarks`.
+/// - `add_follow_ups`: `POST /v1/follow-ups`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
@@ -104,30 +110,35 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How a source pages its lists.
+/// Method by which a source divides its list into pages.
+///
+/// - `page`: by page number. A row added during pagination shifts the following rows, so that rows may repeat.
+/// - `cursor`: by a cursor of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Paging {
-    /// By page number: a row added during a walk shifts the rows behind it.
     Page,
     Cursor,
 }
 
-/// One operation of one source.
+/// Availability and limits of one operation of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OperationOffer {
+    /// Whether the source has the operation and its configuration allows it.
     pub offered: bool,
-    /// Whether the vendor's documentation marks the call as deprecated; `null` where it says nothing certain.
+    /// Whether the vendor's documentation marks the call as deprecated; `null` where the documentation is not clear.
     #[schema(required)]
     pub deprecated_by_vendor: Option<bool>,
+    /// Paging of the source's list; `null` for operations other than lists.
     #[schema(required)]
     pub paging: Option<Paging>,
-    /// Parameters without which the source cannot be asked.
+    /// Names of the query parameters that the source needs for the operation.
     pub requires: Vec<String>,
-    /// The most items that one call to the source takes.
+    /// Largest number of items in one call to the source; `null` for reads. The gateway divides larger batches.
     #[schema(required)]
     pub max_batch: Option<usize>,
-    /// The fields of a customer that this operation can fill: it tells an empty list from one that is not offered.
+    /// Customer fields that the operation can fill, such as `relations.tags.name`. A field that is not listed is always
+    /// `null` or empty in the source's records.
     pub fields: Vec<String>,
     /// The source's codes that mean something else, or something at all, in this operation only, by class.
     pub codes: BTreeMap<String, Vec<String>>,
@@ -148,59 +159,78 @@ impl OperationOffer {
     }
 }
 
-/// The answer of `/v1/sources`.
+/// Response with the visible sources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SourcesAnswer {
+    /// Sources that the caller can use, in the order in which records are merged.
     pub data: Vec<SourceInfo>,
 }
 
-/// One visible source.
+/// Source that the caller can use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SourceInfo {
+    /// Name of the source in the gateway's configuration; the value of the `source` parameter.
     #[schema(value_type = String)]
     pub name: SourceName,
+    /// Vendor API of the source: `juzibot` or `tanma`. Other kinds may be added.
     pub kind: String,
+    /// Operations of the source by name: `list_customers`, `get_by_external_user_id`, `get_by_union_id`, `set_remarks`,
+    /// `add_follow_ups`. Other names may be added.
+    #[schema(value_type = BTreeMap<String, OperationOffer>)]
     pub operations: BTreeMap<Operation, OperationOffer>,
-    /// The source's codes by class, for every operation that does not list the same code itself.
+    /// Vendor codes by their class, as the gateway interprets them: `not_found`, `credentials`, `rate_limited`,
+    /// `retryable`, `invalid`. A code that is not listed is `source_rejected`, unless the operation lists it in its own `codes`.
     pub codes: BTreeMap<String, Vec<String>>,
+    /// Health of the source.
     pub health: SourceHealth,
 }
 
-/// What is known of a source from the calls that this process made to it.
+/// Health of a source, from the calls that this gateway process made to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SourceHealth {
+    /// Summary of the recent calls.
     pub state: HealthState,
+    /// State of the circuit breaker in front of the source.
     pub breaker: BreakerState,
+    /// Time of the last successful call, in UTC; `null` where there was none since the process started.
     #[schema(required)]
     pub last_success_at: Option<Timestamp>,
+    /// Last failed call; `null` where there was none since the process started.
     #[schema(required)]
     pub last_error: Option<LastError>,
 }
 
+/// Summary of a source's recent calls.
+///
+/// - `ok`: the last call succeeded, or there was no call yet.
+/// - `degraded`: the last call failed, or the circuit breaker is half open.
+/// - `down`: the circuit breaker is open; calls fail without contacting the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
-    /// The last call went well, or there was none yet.
     Ok,
-    /// The last call failed.
     Degraded,
-    /// The source is not called for now.
     Down,
 }
 
+/// State of a circuit breaker.
+///
+/// - `closed`: calls reach the source.
+/// - `open`: calls fail immediately with `source_unavailable`.
+/// - `half_open`: a trial call reaches the source to find out whether it has recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
-    /// Calls pass.
     Closed,
-    /// Calls are refused at once.
     Open,
-    /// Some calls pass, to see whether the source is back.
     HalfOpen,
 }
 
+/// Failed call to a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LastError {
+    /// Code of the problem that the call caused.
     pub code: ProblemCode,
+    /// Time of the call, in UTC.
     pub at: Timestamp,
 }

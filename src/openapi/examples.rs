@@ -1,12 +1,10 @@
-//! The examples of the document: real answers, which `tests/api/examples` records and holds against the service.
-
-use std::collections::BTreeSet;
-
-use serde_json::Value;
-use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::{OpenApi, RefOr};
+//! The examples of the document: real responses, which `tests/api/examples` records and compares with the service.
+//!
+//! They are inserted into the JSON form of the document, in which members keep their order.
 
 use crate::model::{CATALOGUE, Problem, ProblemKind};
+
+use super::json::Json;
 
 /// A file of `openapi/examples`.
 macro_rules! recorded {
@@ -15,7 +13,7 @@ macro_rules! recorded {
     };
 }
 
-/// The success of each operation, by its media type.
+/// Success of each operation, by media type.
 const ANSWERS: [(&str, &str, &str); 8] = [
     ("listCustomers", "application/json", recorded!("customers.json")),
     ("listCustomers", "application/x-ndjson", recorded!("customers.ndjson")),
@@ -27,54 +25,60 @@ const ANSWERS: [(&str, &str, &str); 8] = [
     ("getMe", "application/json", recorded!("me.json")),
 ];
 
-/// The bodies that two of them answer.
+/// Request bodies that two of the successes belong to.
 const REQUESTS: [(&str, &str); 2] =
     [("setRemarks", recorded!("remarks.request.json")), ("addFollowUps", recorded!("follow-ups.request.json"))];
 
-/// Every problem that can be provoked.
+/// Problems by response component and code.
 const PROBLEMS: &str = recorded!("problems.json");
 
-/// Adds the examples to the operations, and those that several operations refer to.
-pub(super) fn add_to(document: &mut OpenApi) {
-    let items = document.paths.paths.values_mut();
-    let operations = items.flat_map(|item| [&mut item.get, &mut item.post]).flatten();
-    let mut statuses = BTreeSet::new();
-    for operation in operations {
-        statuses.extend(operation.responses.responses.keys().cloned());
-        let id = operation.operation_id.clone().unwrap_or_default();
-        for (_, media_type, text) in ANSWERS.iter().filter(|(operation, ..)| *operation == id) {
-            if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200")
-                && let Some(RefOr::T(content)) = response.content.get_mut(*media_type)
-            {
-                // A stream is no JSON value; its example is its text.
-                content.example = Some(serde_json::from_str(text).unwrap_or_else(|_| Value::from(*text)));
-            }
+/// Adds the examples of successes, request bodies and problems.
+pub(super) fn add_to(document: &mut Json) {
+    if let Some(paths) = document.get_mut(&["paths"]) {
+        for operation in paths.members_mut().flat_map(|(_, item)| item.members_mut()).map(|(_, operation)| operation) {
+            add_to_operation(operation);
         }
-        for (_, text) in REQUESTS.iter().filter(|(operation, _)| *operation == id) {
-            if let Some(RefOr::T(body)) = &mut operation.request_body
-                && let Some(RefOr::T(content)) = body.content.get_mut("application/json")
-            {
-                content.example = Some(json(text));
+    }
+    let mut recorded = parsed(PROBLEMS);
+    if let Some(responses) = document.get_mut(&["components", "responses"]) {
+        for (name, response) in responses.members_mut() {
+            let examples = response.get_mut(&["content", "application/problem+json", "examples"]);
+            if let Some(Json::Object(examples)) = examples {
+                // A viewer shows the first one.
+                examples.sort_by_key(|code, _| CATALOGUE.iter().position(|row| row.code.as_str() == code));
+                for (code, example) in examples {
+                    let problem = recorded.get_mut(&[name, code]).map(|problem| problem.clone());
+                    example.set("value", problem.unwrap_or_else(|| unprovoked(code)));
+                }
             }
         }
     }
-    let recorded = json(PROBLEMS);
-    let components = document.components.get_or_insert_default();
-    for row in CATALOGUE.iter().filter(|row| statuses.contains(&row.status.to_string())) {
-        let code = row.code.as_str();
-        let problem = recorded.get(code).cloned().unwrap_or_else(|| unprovoked(row));
-        let example = ExampleBuilder::new().summary(row.title).value(Some(problem)).build();
-        components.examples.insert(code.to_owned(), RefOr::T(example));
+}
+
+fn add_to_operation(operation: &mut Json) {
+    let id = operation.get_mut(&["operationId"]).and_then(|id| id.as_str().map(str::to_owned)).unwrap_or_default();
+    for (_, media_type, text) in ANSWERS.iter().filter(|(operation, ..)| *operation == id) {
+        if let Some(content) = operation.get_mut(&["responses", "200", "content", media_type]) {
+            // A stream is not one JSON value; its example is its text.
+            content.set("example", Json::parse(text).unwrap_or_else(|_| Json::String((*text).to_owned())));
+        }
+    }
+    for (_, text) in REQUESTS.iter().filter(|(operation, _)| *operation == id) {
+        if let Some(content) = operation.get_mut(&["requestBody", "content", "application/json"]) {
+            content.set("example", parsed(text));
+        }
     }
 }
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).expect("a recorded example is JSON; `make openapi` records them")
+fn parsed(text: &str) -> Json {
+    Json::parse(text).expect("a recorded example is JSON; `make openapi` records them")
 }
 
-/// A problem that is not recorded, as a caller would see it: a fault of ours, which nobody can provoke.
-fn unprovoked(row: &ProblemKind) -> Value {
-    let mut problem = Problem::new(row.code, row.description);
+/// Builds the example of a problem that no test can provoke.
+fn unprovoked(code: &str) -> Json {
+    let row = CATALOGUE.iter().find(|row| row.code.as_str() == code).expect("examples are named by codes");
+    let ProblemKind { code, description, .. } = row;
+    let mut problem = Problem::new(*code, *description);
     problem.request_id = Some("01M82NBR6CHAHB5EBWEBYGFJ92".to_owned());
-    serde_json::to_value(&problem).expect("a problem has a JSON form")
+    Json::of(&problem)
 }

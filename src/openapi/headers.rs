@@ -2,7 +2,7 @@
 
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{Components, ObjectBuilder, Ref, RefOr, Required, Type};
+use utoipa::openapi::{Components, ObjectBuilder, Ref, RefOr, Required, Response, Type};
 
 use super::{is_public, writes};
 
@@ -22,55 +22,59 @@ const fn text(name: &'static str, description: &'static str, example: &'static s
 const ANSWERED: [Answered; 12] = [
     text(
         "cache-control",
-        "Who may keep the answer: of a customer, its caller alone, who asks each time whether it still holds; of all \
-         else, nobody.",
+        "`private, no-cache` for customers: the caller may cache the response and revalidates it each time; `no-store` \
+         otherwise.",
         "private, no-cache",
     ),
     text(
         "cache-status",
-        "How the answer came about, one member a source that was asked (RFC 9211): `hit` with the seconds for which it \
-         is still fresh, negative where it is served past that because the source failed; `fwd=miss` or `fwd=request` \
-         where the source was asked; `collapsed` where the answer to another request was waited for.",
+        "How each queried source was served (RFC 9211), one member for each source: `hit` for a cached record, with the \
+         seconds for which it is still fresh (negative for a stale one); `fwd=miss` or `fwd=request` for a call to the \
+         source; `collapsed` for a call that another request had already started.",
         "\"scrm-gateway/juzibot\";hit;ttl=41, \"scrm-gateway/tanma\";fwd=miss;stored",
     ),
     text(
         "etag",
-        "Weak, over what is said and not over when it was fetched. Send it back as `If-None-Match`. An answer with \
-         `include=raw` has none.",
+        "Weak ETag of the content; fetch times are not included. Send it as `If-None-Match`. Responses with \
+         `include=raw` have none.",
         "W/\"Fh0cTqXl7pUB6oCmQ0mXyg\"",
     ),
-    text("idempotent-replayed", "`true` where this is the first answer under the key, given again.", "true"),
+    text(
+        "idempotent-replayed",
+        "`true` where the response is the stored first response of the idempotency key.",
+        "true",
+    ),
     text(
         "ratelimit",
-        "What is left of the caller's quota: `r` requests at once, and all of them in `t` seconds.",
+        "Remaining quota of the caller: `r` requests now, the full quota in `t` seconds.",
         "\"caller\";r=93;t=1",
     ),
     text(
         "ratelimit-policy",
-        "The caller's quota: `q` requests at once, and the `w` seconds in which they come back.",
+        "Quota of the caller: a burst of `q` requests, refilled in `w` seconds.",
         "\"caller\";q=100;w=10",
     ),
     Answered {
         name: "retry-after",
         kind: Type::Integer,
-        description: "Whole seconds, at least 1, before which the same request will not do better.",
+        description: "Seconds to wait before a retry (at least 1).",
         example: "1",
     },
     text(
         "server-timing",
-        "Where the time went, in milliseconds: `auth`, one entry a source that was asked, and of a customer `cache`.",
+        "Time spent, in milliseconds: `auth`, one entry for each queried source, and `cache` for a customer.",
         "cache;desc=partial, tanma;dur=12.3, auth;dur=0.1",
     ),
-    text("vary", "The request headers by which the answer differs.", "Accept, Authorization"),
+    text("vary", "Request headers that the response depends on.", "Accept, Authorization"),
     text(
         "www-authenticate",
-        "The challenge (RFC 6750 §3): what is wrong with the token, and for a 403 the scope that it lacks.",
+        "Challenge (RFC 6750 §3): the error of the token, and for a 403 the scope that it lacks.",
         "Bearer realm=\"scrm-gateway\", error=\"invalid_token\"",
     ),
-    text("x-accel-buffering", "`no` on a stream: its lines are not to wait in a proxy.", "no"),
+    text("x-accel-buffering", "`no` on a stream: a proxy must not buffer its lines.", "no"),
     text(
         "x-request-id",
-        "The id under which the request stands in the log: the caller's own where it sent a well-formed one.",
+        "Id of the request in the gateway's log: the caller's own `X-Request-Id` where it is well formed.",
         "01M82NBR6CHAHB5EBWEBYGFJ92",
     ),
 ];
@@ -91,28 +95,37 @@ pub(super) fn define(components: &mut Components) {
     }
 }
 
-/// Refers each answer of the operation to the headers it may have.
+/// Refers each success of the operation to the headers it may have; error responses have theirs from `problems`.
 pub(super) fn add_to_answers(operation: &mut Operation) {
     let statuses: Vec<String> = operation.responses.responses.keys().cloned().collect();
     for status in statuses {
         let names = answered(operation, &status);
         if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(&status) {
-            for name in names {
-                let header = Ref::new(format!("#/components/headers/{name}"));
-                response.headers.insert(name.to_owned(), RefOr::Ref(header));
-            }
+            refer(response, names);
         }
     }
 }
 
-/// The headers that an answer of this status may have.
-fn answered(operation: &Operation, status: &str) -> Vec<&'static str> {
-    let mut names = vec!["cache-control", "x-request-id"];
-    if !is_public(operation) && status != "401" {
-        names.extend(["ratelimit", "ratelimit-policy", "server-timing"]);
+/// Refers a response to the components of its headers.
+pub(super) fn refer(response: &mut Response, names: Vec<&'static str>) {
+    for name in names {
+        let header = Ref::new(format!("#/components/headers/{name}"));
+        response.headers.insert(name.to_owned(), RefOr::Ref(header));
+    }
+}
+
+/// Returns the headers that a response of this status may have. The headers of every response are listed at status 200
+/// only; the introduction says that the others have them too.
+pub(super) fn answered(operation: &Operation, status: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if status == "200" {
+        names.push("x-request-id");
+        if !is_public(operation) {
+            names.extend(["ratelimit", "ratelimit-policy", "server-timing"]);
+        }
     }
     match status {
-        "200" | "304" => names.push("vary"),
+        "200" | "304" => names.extend(["cache-control", "vary"]),
         "401" | "403" => names.push("www-authenticate"),
         "409" | "429" | "503" | "504" => names.push("retry-after"),
         _ => {}
@@ -135,18 +148,18 @@ pub(super) fn add_to_request(operation: &mut Operation) {
     if !is_public(operation) {
         taken.push(header(
             "Prefer",
-            "`wait=5`: the seconds that the caller is willing to wait (RFC 7240), at most the server's own. They cut \
-             retries and the time that sources are given. What cannot be read is passed over.",
+            "`wait=5`: the seconds that the caller is willing to wait (RFC 7240), limited by the server's own deadline. \
+             It shortens retries and the timeouts of sources. Invalid values are ignored.",
         ));
     }
     taken.push(header(
         "X-Request-Id",
-        "The caller's own id of the request: up to 128 visible ASCII characters, else one is made.",
+        "The caller's own id of the request: up to 128 printable ASCII characters; otherwise one is generated.",
     ));
     taken.push(header(
         "traceparent",
-        "The caller's trace (W3C Trace Context). It is continued in the log, and told to sources only where that is \
-         configured. What is not valid is passed over.",
+        "Trace of the caller (W3C Trace Context). The gateway continues it in its log, and sends it to sources only where \
+         that is configured. Invalid values are ignored.",
     ));
     operation.parameters.get_or_insert_default().extend(taken.into_iter().map(RefOr::T));
 }

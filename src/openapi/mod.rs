@@ -1,9 +1,14 @@
-//! The OpenAPI document, made from the routes; needs no configuration and no state.
+//! The OpenAPI document, generated from the routes; needs no configuration and no state.
 
+mod descriptions;
+mod enumerations;
 mod examples;
 mod headers;
+mod json;
 mod problems;
 mod surface;
+
+pub use json::Json;
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -23,7 +28,7 @@ const BEARER: &str = "bearer";
 /// The text of the first of the two licences.
 const LICENSE_URL: &str = "https://spdx.org/licenses/MIT.html";
 
-/// The document. `public_url`: under which address callers reach the service, where that is known.
+/// Returns the document without its examples. `public_url` is the address under which callers reach the service, if known.
 pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     let mut document = routes::api().into_openapi();
     document.merge(routes::open().into_openapi());
@@ -31,26 +36,30 @@ pub fn spec(public_url: Option<&url::Url>) -> OpenApi {
     let address = public_url.map_or_else(|| "/".to_owned(), |url| url.as_str().trim_end_matches('/').to_owned());
     document.servers = Some(vec![Server::new(address)]);
     document.tags = Some(vec![
-        tag("customers", "Read customers."),
-        tag("writes", "Write in batches."),
-        tag(ABOUT, "What there is, what went wrong, and who calls."),
+        tag("customers", "Read customers, one at a time or all of them."),
+        tag("writes", "Set remarks and add follow-up notes, in batches."),
+        tag(ABOUT, "Sources, error catalogue, authenticated caller."),
     ]);
-    define(document.components.get_or_insert_default());
+    let components = document.components.get_or_insert_default();
+    define(components);
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             tell_scopes(operation);
             headers::add_to_request(operation);
-            problems::add_to(operation);
+            problems::add_to(operation, components);
             headers::add_to_answers(operation);
         }
     }
-    examples::add_to(&mut document);
+    descriptions::lift_all(components);
+    enumerations::open_all(components);
     document
 }
 
-/// The document as it is committed and served.
+/// Returns the document with its examples, as it is committed and served.
 pub fn to_json(document: &OpenApi) -> String {
-    let mut json = document.to_pretty_json().expect("the document has a JSON form");
+    let mut document = Json::of(document);
+    examples::add_to(&mut document);
+    let mut json = serde_json::to_string_pretty(&document).expect("the document has a JSON form");
     json.push('\n');
     json
 }
@@ -77,9 +86,7 @@ fn define(components: &mut Components) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some(
-            "A token of an issuer that the operators trust. The scopes that an operation names are looked for in it.",
-        ))
+        .description(Some("A JWT of an issuer that the operators trust, with the scopes that the operation names."))
         .build();
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     for (name, schema) in [
@@ -97,8 +104,8 @@ fn define(components: &mut Components) {
 fn tell_scopes(operation: &mut Operation) {
     let Some(scopes) = scopes(operation) else { return };
     let needs = match scopes.as_slice() {
-        [] => "Needs a token, of whatever scope.".to_owned(),
-        scopes => format!("Needs the scope `{}`.", scopes.join(" ")),
+        [] => "Requires a token with any scope.".to_owned(),
+        scopes => format!("Requires the scope `{}`.", scopes.join(" ")),
     };
     operation.description = Some(match operation.description.take() {
         Some(said) if !said.is_empty() => format!("{said}\n\n{needs}"),

@@ -20,24 +20,26 @@ use super::negotiation::ListForm;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the parameters to the document; ListQuery holds their values")]
 pub struct ListParams {
-    /// The source to list; required where more than one visible source lists.
+    /// Name of the source to list. Required where more than one visible source has a list.
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$", example = "juzibot")]
     source: Option<String>,
-    /// Only the customers of this staff member; some sources cannot list without it.
+    /// `staff_id` of a staff member: list only this member's customers. Some sources require it (`requires` in
+    /// `/v1/sources`).
     #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     staff_id: Option<String>,
-    /// The most customers on the page, 100 by default. A page may be shorter, or empty, while there are more.
+    /// Largest number of customers on the page. Default: 100. A page may be shorter, or empty, and still have a successor.
+    /// Not allowed for a stream.
     #[param(required = false, minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page. Absent: the first page.
     #[param(required = false, min_length = 1, max_length = 4096)]
     cursor: Option<String>,
-    /// `raw` adds the source's own JSON to each record; needs the scope `customers:raw`.
+    /// `raw` adds the source's own JSON to each record. Requires the scope `customers:raw`.
     #[param(required = false, inline)]
     include: Option<Include>,
 }
 
-/// What an answer holds beside the unified form.
+/// Optional part of a response.
 #[derive(Clone, Copy, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum Include {
@@ -58,11 +60,12 @@ impl QueryParams for ListQuery {
     }
 }
 
-/// List one source's customers, page by page.
+/// List the customers of a source
 ///
-/// A row is one record of the source, not merged with others. The walk is over where `page.next_cursor` is null; a page
-/// may be empty before that. With `Accept: application/x-ndjson` all customers come as one stream, one a line, and the
-/// last line is `{"end": …}`; without that line the stream is not complete.
+/// Each customer is one record of the source, not merged with other sources. The list ends where `page.next_cursor` is
+/// `null`; a page may be empty before that. With `Accept: application/x-ndjson` the response is a stream of all customers,
+/// one JSON object a line. Its last line is `{"end": {"count": …, "skipped": …, "warnings": […]}}`; a stream without that
+/// line is incomplete.
 #[utoipa::path(
     get,
     path = "/v1/customers",
@@ -71,7 +74,7 @@ impl QueryParams for ListQuery {
     params(ListParams),
     responses((
         status = 200,
-        description = "One page of customers, or all of them as a stream.",
+        description = "One page of customers, or a stream of all customers.",
         content((CustomerPage = "application/json"), (String = "application/x-ndjson")),
     )),
     security(("bearer" = ["customers:read"])),
@@ -99,20 +102,20 @@ pub async fn list(
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the parameters to the document; DetailParams holds their values")]
 pub struct DetailParamsDoc {
-    /// Which of the two ids the path holds; `external_user_id` by default.
+    /// Kind of the id in the path: `external_user_id` (default) or `union_id`.
     #[param(required = false, inline)]
     id_type: Option<IdType>,
-    /// Ask this source alone.
+    /// Name of the only source to query. Absent: all visible sources.
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$")]
     source: Option<String>,
-    /// Narrow `relations` to this staff member.
+    /// `staff_id` of a staff member: return only this member's `relations`.
     #[param(required = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     staff_id: Option<String>,
-    /// `raw` adds the source's own JSON to each record; needs the scope `customers:raw`.
+    /// `raw` adds the source's own JSON to each record. Requires the scope `customers:raw`.
     #[param(required = false, inline)]
     include: Option<Include>,
-    /// What becomes of an answer that lacks a source: `allow` (default) serves it, `fail` waits for every source until the deadline
-    /// and answers with the failure.
+    /// Response when a source fails and another one knows the customer: `allow` (default) returns the customer without
+    /// that source's data, `fail` waits for every source until the deadline and returns the failure.
     #[param(required = false, inline)]
     on_partial: Option<OnPartialDoc>,
 }
@@ -122,18 +125,17 @@ pub struct DetailParamsDoc {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the headers to the document")]
 pub struct CacheHeaders {
-    /// The `ETag` of the answer that the caller has: if nothing has changed, the answer is a 304 without a body. Invalid
-    /// values are ignored. A request with this header is answered from the cache: `Cache-Control: no-cache` beside it is
-    /// ignored, because `fetch` in browsers and in Node adds that by itself.
-    #[param(rename = "If-None-Match", required = false)]
+    /// `ETag` of a cached response: if it still matches, the response is a 304 without a body. Invalid values are ignored.
+    #[param(rename = "If-None-Match", required = false, nullable = false)]
     if_none_match: Option<String>,
-    /// `no-cache` queries the sources again: no call that was sent before this request is answered with. It is ignored if the
-    /// request has `If-None-Match`: leave that out to force it. Other directives are ignored.
-    #[param(rename = "Cache-Control", required = false)]
+    /// `no-cache` queries the sources again: the response never comes from a call that was sent before this request. It is
+    /// ignored beside `If-None-Match`, because `fetch` in browsers and in Node adds it there on its own: to force a fresh
+    /// response, leave `If-None-Match` out. Other values are ignored.
+    #[param(rename = "Cache-Control", required = false, nullable = false)]
     cache_control: Option<String>,
 }
 
-/// Which of a customer's ids is meant.
+/// Kind of a customer's id.
 #[derive(Clone, Copy, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum IdType {
@@ -174,10 +176,10 @@ impl QueryParams for DetailParams {
     }
 }
 
-/// One customer by either id, merged over the sources that know it.
+/// Get a customer
 ///
-/// Every visible source that can is asked at once; `meta.sources` says what each answered. One that fails does not take
-/// the answer away while another knows the customer, unless `on_partial=fail` asks for that.
+/// All visible sources are queried in parallel, and their records are merged; `meta.sources` has the result of each source.
+/// If one fails, the response still contains the other sources' data, unless `on_partial=fail`.
 #[utoipa::path(
     get,
     path = "/v1/customers/{id}",
@@ -185,14 +187,14 @@ impl QueryParams for DetailParams {
     tag = "customers",
     params(
         ("id" = String, Path, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
-         description = "The customer's external_user_id, or with `id_type=union_id` its union_id.",
+         description = "Id of the customer: its `external_user_id`, or with `id_type=union_id` its `union_id`.",
          example = "wmlDCclTY2XgOCTbIwxyjejlhLnjd5uX"),
         DetailParamsDoc,
         CacheHeaders,
     ),
     responses(
-        (status = 200, description = "The customer.", body = CustomerAnswer),
-        (status = 304, description = "The answer that the caller has still holds."),
+        (status = 200, description = "The customer, merged over the sources that know it.", body = CustomerAnswer),
+        (status = 304, description = "The `ETag` in `If-None-Match` still matches. The response has no body."),
     ),
     security(("bearer" = ["customers:read"])),
 )]

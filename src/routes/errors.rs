@@ -7,16 +7,16 @@ use crate::model::{CATALOGUE, ErrorsAnswer};
 use super::cache_policy;
 use super::extract::{NoQuery, Query};
 
-/// The catalogue of problem codes.
+/// List the problem codes
 ///
-/// Each with its status, whether the same request may succeed later, and who can do something about it. Codes may be
-/// added: treat one that is not known by its status.
+/// The HTTP status of each code, whether a retry may succeed, and who can resolve the problem. Codes may be added: treat an
+/// unknown code by its status.
 #[utoipa::path(
     get,
     path = "/v1/errors",
     operation_id = "listErrors",
     tag = "about",
-    responses((status = 200, description = "Every code that a problem may have.", body = ErrorsAnswer)),
+    responses((status = 200, description = "All problem codes.", body = ErrorsAnswer)),
     security(()),
 )]
 pub async fn list(Query(NoQuery): Query<NoQuery>) -> Response {

@@ -11,10 +11,10 @@ use super::extract::{JsonBody, Query, Writes};
 use super::idempotency::{IdempotencyHeader, Once};
 use super::{BatchParams, BatchQuery, Services};
 
-/// Add follow-up notes, up to 1,000 at once.
+/// Add follow-up notes
 ///
-/// All items are checked before anything is sent. Each item gets exactly one result; a 200 says that the batch was
-/// processed, not that every item succeeded.
+/// Up to 1,000 items. All items are validated before any is sent. Each item has exactly one result: a 200 means that the
+/// batch was processed, not that every item succeeded.
 #[utoipa::path(
     post,
     path = "/v1/follow-ups",
@@ -22,7 +22,7 @@ use super::{BatchParams, BatchQuery, Services};
     tag = "writes",
     params(BatchParams, IdempotencyHeader),
     request_body = FollowUpBatch,
-    responses((status = 200, description = "One result an item.", body = BatchAnswer)),
+    responses((status = 200, description = "One result for each item.", body = BatchAnswer)),
     security(("bearer" = ["customers:write"])),
 )]
 pub async fn add(

@@ -28,10 +28,12 @@ const RESULT_BYTES: usize = 1_200;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header to the document")]
 pub struct IdempotencyHeader {
-    /// The same key, path, query and body replay the first answer, with `Idempotent-Replayed: true`; within 24 hours, if not configured otherwise.
+    /// Key of the request, chosen by the caller. A repeated request with the same key, path, query and body returns the
+    /// first response, with `Idempotent-Replayed: true`. Keys are retained for 24 hours unless configured otherwise.
     #[param(
         rename = "Idempotency-Key",
         required = false,
+        nullable = false,
         min_length = 8,
         max_length = 255,
         pattern = "^[!-~]{8,255}$"

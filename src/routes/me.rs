@@ -7,7 +7,9 @@ use crate::model::{Me, MeAnswer};
 use super::cache_policy;
 use super::extract::{Known, NoQuery, Query};
 
-/// Who the token says is calling, and what that caller may.
+/// Get the authenticated caller
+///
+/// The issuer and subject of the token, its scopes, the visible sources and the quota.
 #[utoipa::path(
     get,
     path = "/v1/me",

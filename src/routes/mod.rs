@@ -68,7 +68,7 @@ pub fn open() -> OpenApiRouter {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the parameter to the document; BatchQuery holds its value")]
 struct BatchParams {
-    /// The source to write to; required where more than one visible source offers the write.
+    /// Name of the source to write to. Required where more than one visible source offers the write.
     #[param(required = false, pattern = "^[a-z][a-z0-9_]{0,31}$", example = "juzibot")]
     source: Option<String>,
 }

@@ -8,16 +8,16 @@ use crate::model::SourcesAnswer;
 use super::extract::{NoQuery, Query, Reads};
 use super::{Services, cache_policy};
 
-/// The visible sources: what each offers, its limits, its health.
+/// List the sources
 ///
-/// `fields` tells which fields of a customer an operation of a source can fill, and so an empty list from one that is
-/// not offered.
+/// The operations, limits and health of each visible source. `fields` lists the customer fields that an operation can
+/// fill, which distinguishes an empty list from one that the source does not provide.
 #[utoipa::path(
     get,
     path = "/v1/sources",
     operation_id = "listSources",
     tag = "about",
-    responses((status = 200, description = "The sources that the caller sees.", body = SourcesAnswer)),
+    responses((status = 200, description = "The sources that the caller can use.", body = SourcesAnswer)),
     security(("bearer" = ["customers:read"])),
 )]
 pub async fn list(State(services): State<Services>, Reads(context): Reads, Query(NoQuery): Query<NoQuery>) -> Response {

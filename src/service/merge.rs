@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::{array, collection, option, sample};
 
-    use crate::model::{Record, Relation, SourceName, Warning, WarningCode};
+    use crate::model::{Relation, SourceName, SourceRecord, Warning, WarningCode};
 
     use super::*;
 
@@ -102,8 +102,8 @@ mod tests {
         }
     }
 
-    fn record(of: &str, mark: &str) -> Record {
-        Record {
+    fn record(of: &str, mark: &str) -> SourceRecord {
+        SourceRecord {
             source: source(of),
             id: Some(mark.to_owned()),
             type_code: None,

@@ -19,10 +19,10 @@ export class Refused extends Error {
   }
 }
 
-export function connect(baseUrl: string, token: string) {
+export function connect(baseUrl: string, token: string, fetch = globalThis.fetch) {
   // A list has two forms; where JSON is expected, the type of the other one would be in the way.
   type Json = 'application/json' | 'application/problem+json';
-  const client = createClient<paths, Json>({ baseUrl, headers: { authorization: `Bearer ${token}` } });
+  const client = createClient<paths, Json>({ baseUrl, fetch, headers: { authorization: `Bearer ${token}` } });
 
   /** The success of a call, or its problem as an exception. */
   async function taken<T>(call: Promise<{ data?: T; error?: Problem; response: Response }>) {

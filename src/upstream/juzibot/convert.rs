@@ -6,7 +6,7 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 
 use crate::model::{
-    AccountType, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag, TagScope, WarningCode,
+    AccountType, Customer, Gender, Relation, SourceName, SourceRecord, SourcedCustomer, Tag, TagScope, WarningCode,
 };
 use crate::upstream::lenient::{Code, Lenient, distinct, distinct_texts};
 use crate::upstream::warnings::{Part, Warnings};
@@ -71,7 +71,7 @@ pub fn customer(source: &SourceName, wire: wire::Customer) -> SourcedCustomer {
         account_type: kind.map(|code| account_type(&code)),
         mobiles: distinct_texts(relations.iter().flat_map(|relation| relation.mobiles.iter().cloned())),
         relations: relations.into_iter().collect(),
-        records: vec![Record {
+        records: vec![SourceRecord {
             source: source.clone(),
             id: external_user_id,
             type_code,

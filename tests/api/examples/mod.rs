@@ -7,38 +7,39 @@ mod problems;
 
 use std::path::{Path, PathBuf};
 
+use reqwest::Method;
+use scrm_gateway::model::{FollowUp, FollowUpBatch, Remark, RemarkBatch};
+use scrm_gateway::openapi::Json;
 use scrm_gateway::{openapi, sandbox};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Gateway, GatewayOptions};
+use crate::support::{Gateway, GatewayOptions, Reply};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Set where the files are to be written rather than compared.
 const RECORD: &str = "RECORD_EXAMPLES";
 
-/// Takes what is different each time out of an answer: the request's id, cursors, and the times at which this process
-/// did something. All else is of the simulated sources, which say the same from the same seed.
-fn normal(mut answer: Value) -> Value {
-    match &mut answer {
-        Value::Object(members) => {
-            for (name, value) in members.iter_mut() {
+/// Replaces the values that differ between runs: the request's id, cursors, and times at which this process did something.
+/// All others are of the simulated sources, which send the same data from the same seed.
+fn normal(answer: Json) -> Json {
+    match answer {
+        Json::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| {
                 let fixed = match name.as_str() {
                     "request_id" => "01M82NBR6CHAHB5EBWEBYGFJ92",
                     "next_cursor" | "resume_cursor" => "AXJ0a3Vyc29yLXNlYWxlZC1ieS10aGUtZ2F0ZXdheQ",
                     "fetched_at" | "last_success_at" | "at" => "2026-11-22T13:00:00Z",
-                    _ => {
-                        *value = normal(value.take());
-                        continue;
-                    }
+                    _ => return (name, normal(value)),
                 };
-                if !value.is_null() {
-                    *value = fixed.into();
-                }
-            }
+                let value = if value == Json::Null { value } else { Json::String(fixed.to_owned()) };
+                (name, value)
+            });
+            Json::Object(members.collect())
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| *value = normal(value.take())),
-        _ => {}
+        Json::Array(values) => Json::Array(values.into_iter().map(normal).collect()),
+        other => other,
     }
-    answer
 }
 
 fn folder() -> PathBuf {
@@ -60,9 +61,18 @@ fn example(name: &str, text: &str) {
     );
 }
 
+/// Records or compares a JSON text, whose members keep their order.
 #[track_caller]
-fn json_example(name: &str, answer: Value) {
-    example(name, &format!("{:#}\n", normal(answer)));
+fn json_example(name: &str, text: &str) {
+    let answer = normal(Json::parse(text).unwrap());
+    example(name, &format!("{}\n", serde_json::to_string_pretty(&answer).unwrap()));
+}
+
+/// The body of a success.
+#[track_caller]
+fn success(reply: &Reply) -> &str {
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    &reply.body
 }
 
 #[test]
@@ -79,7 +89,7 @@ fn what_is_different_each_time_is_taken_out() {
             "request_id": "01M82NBR6CHAHB5EBWEBYGFJ92",
         }],
     });
-    assert_eq!(normal(answer), expected);
+    assert_eq!(normal(Json::of(&answer)), Json::of(&expected));
 }
 
 #[test]
@@ -91,6 +101,10 @@ fn every_file_of_the_folder_is_in_the_document() {
     }
 }
 
+async fn post(gateway: &Gateway, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    gateway.send(Method::POST, path, headers, Some(body.as_bytes().to_vec())).await
+}
+
 /// Quotas as a service has them.
 fn usual() -> GatewayOptions {
     GatewayOptions { rate_limit: String::new(), ..GatewayOptions::default() }
@@ -99,15 +113,16 @@ fn usual() -> GatewayOptions {
 #[tokio::test]
 async fn the_examples_of_reads_are_answers() {
     let gateway = Gateway::with(usual()).await;
-    json_example("me.json", gateway.get("/v1/me").await.ok());
+    json_example("me.json", success(&gateway.get("/v1/me").await));
     let featured = gateway.sandbox.state().people().featured();
     let example =
         openapi::to_json(&openapi::spec(None)).contains(&format!("\"example\": \"{}\"", featured.external_user_id));
     assert!(example, "the example of the id is of the customer whom the demo knows: {}", featured.external_user_id);
-    json_example("customer.json", gateway.get(&format!("/v1/customers/{}", featured.external_user_id)).await.ok());
-    json_example("customers.json", gateway.get("/v1/customers?source=juzibot&limit=2").await.ok());
-    json_example("sources.json", gateway.get("/v1/sources").await.ok());
-    json_example("errors.json", gateway.get_with("/v1/errors", &[("authorization", "")]).await.ok());
+    let customer = gateway.get(&format!("/v1/customers/{}", featured.external_user_id)).await;
+    json_example("customer.json", success(&customer));
+    json_example("customers.json", success(&gateway.get("/v1/customers?source=juzibot&limit=2").await));
+    json_example("sources.json", success(&gateway.get("/v1/sources").await));
+    json_example("errors.json", success(&gateway.get_with("/v1/errors", &[("authorization", "")]).await));
     gateway.stop().await;
 }
 
@@ -119,7 +134,7 @@ async fn the_example_of_a_stream_is_one() {
     let gateway = Gateway::with(options).await;
     let stream = gateway.get_with("/v1/customers?source=juzibot", &[("accept", "application/x-ndjson")]).await;
     assert_eq!(stream.status, 200);
-    let lines = stream.body.lines().map(|line| normal(serde_json::from_str(line).unwrap()));
+    let lines = stream.body.lines().map(|line| serde_json::to_string(&normal(Json::parse(line).unwrap())).unwrap());
     example("customers.ndjson", &lines.map(|line| format!("{line}\n")).collect::<Vec<_>>().concat());
     gateway.stop().await;
 }
@@ -128,19 +143,33 @@ async fn the_example_of_a_stream_is_one() {
 async fn the_examples_of_writes_are_requests_and_their_answers() {
     let gateway = Gateway::with(usual()).await;
     let featured = gateway.sandbox.state().people().featured();
-    let (staff_id, union_id) = (featured.juzibot_staff[0], featured.union_id);
-    let remarks = json!({"items": [
-        {"staff_id": staff_id, "union_id": union_id, "remark": "罗总", "description": "met at the fair"},
-        {"staff_id": staff_id, "union_id": "ozNobodyKnowsThisCustomer000", "remark": "who?"},
-    ]});
-    let follow_ups = json!({"items": [{
-        "staff_id": staff_id, "union_id": union_id,
-        "content": "asked for the price list", "occurred_at": "2026-11-22T13:00:00+08:00",
-    }]});
-    for (name, body) in [("remarks", remarks), ("follow-ups", follow_ups)] {
-        json_example(&format!("{name}.request.json"), body.clone());
+    let (staff_id, union_id) = (featured.juzibot_staff[0].to_owned(), featured.union_id);
+    let remark = |union_id: &str, remark: &str, description: Option<&str>| Remark {
+        staff_id: staff_id.clone(),
+        union_id: union_id.to_owned(),
+        remark: Some(remark.to_owned()),
+        description: description.map(str::to_owned),
+    };
+    let remarks = RemarkBatch {
+        items: vec![
+            remark(&union_id, "罗总", Some("met at the fair")),
+            remark("ozNobodyKnowsThisCustomer000", "who?", None),
+        ],
+    };
+    let note = FollowUp {
+        staff_id: staff_id.clone(),
+        union_id: union_id.clone(),
+        content: "asked for the price list".to_owned(),
+        occurred_at: Some("2026-11-22T05:00:00Z".parse().unwrap()),
+    };
+    let follow_ups = FollowUpBatch { items: vec![note] };
+    let bodies = [("remarks", Json::of(&remarks)), ("follow-ups", Json::of(&follow_ups))];
+    for (name, body) in bodies {
+        let body = serde_json::to_string(&body).unwrap();
+        json_example(&format!("{name}.request.json"), &body);
         // As a viewer sends it, with the example of `source`.
-        json_example(&format!("{name}.json"), gateway.post(&format!("/v1/{name}?source=juzibot"), &body).await.ok());
+        let path = format!("/v1/{name}?source=juzibot");
+        json_example(&format!("{name}.json"), success(&post(&gateway, &path, &[JSON], &body).await));
     }
     gateway.stop().await;
 }

@@ -7,8 +7,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{self, Offset};
 
 use crate::model::{
-    Attribute, AttributeType, AttributeValue, Customer, Gender, Record, Relation, SourceName, SourcedCustomer, Tag,
-    TagScope, WarningCode,
+    Attribute, AttributeType, AttributeValue, Customer, Gender, Relation, SourceName, SourceRecord, SourcedCustomer,
+    Tag, TagScope, WarningCode,
 };
 use crate::upstream::lenient::{Code, FromVendor, Id, Items, Lenient, Scalar, distinct_texts};
 use crate::upstream::warnings::{Part, Warnings};
@@ -72,7 +72,7 @@ pub fn list_row(source: &SourceName, wire: wire::Customer) -> SourcedCustomer {
         mobiles: mobiles.clone(),
         tags: tags.into_iter().map(|id| Tag { id: Some(id), name: None, group: None, scope: TagScope::Corp }).collect(),
     };
-    let record = Record {
+    let record = SourceRecord {
         source: source.clone(),
         id: warnings.take("customerId", wire.customer_id, Part::Record, "id").map(|id| id.0),
         type_code: warnings.take("type", wire.kind, Part::Record, "type_code"),
@@ -131,7 +131,7 @@ pub fn detail_row(source: &SourceName, row: wire::DetailRow) -> SourcedCustomer 
         avatar_url: warnings.take("wechatAvatar", row.wechat_avatar, Part::Customer, "avatar_url"),
         mobiles: relation.mobiles.clone(),
         relations: vec![relation],
-        records: vec![Record {
+        records: vec![SourceRecord {
             source: source.clone(),
             id: None,
             type_code: None,
