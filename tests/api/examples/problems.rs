@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scrm_gateway::model::ProblemCode;
 use scrm_gateway::openapi::{self, Json};
-use scrm_gateway::sandbox::faults::{Effect, Rule};
+use scrm_gateway::sandbox::faults::{Effect, Rule, WrongTypes};
 use scrm_gateway::sandbox::{Endpoint, Source};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const NOTE: &str = r#"{"items": [{"staff_id": "rocky", "union_id": "oz_nobody", 
 const REMARK: &str = r#"{"items": [{"staff_id": "rocky", "union_id": "oz_nobody", "remark": "r"}]}"#;
 
 /// Codes without a recorded example: their example is made from the catalogue.
-const UNPROVOKED: [ProblemCode; 2] = [ProblemCode::Internal, ProblemCode::SourceBadData];
+const UNPROVOKED: [ProblemCode; 1] = [ProblemCode::Internal];
 
 /// Problems by the component of the document and by code.
 struct Problems {
@@ -217,6 +217,7 @@ async fn failing_reads(problems: &mut Problems) {
     for (code, answered, effect) in [
         ("source_rejected", 502, unknown),
         ("source_bad_payload", 502, Effect::Html { applied: false }),
+        ("source_bad_data", 502, Effect::WrongTypes(WrongTypes::DataIsText)),
         ("source_credentials", 502, status(401)),
         ("source_rate_limited", 503, status(429)),
         ("source_unavailable", 503, status(500)),
