@@ -195,11 +195,15 @@ fn check_meta(body: &Value, context: &str) {
     assert!(!meta.contains("\"internal\""), "{context}: {meta}");
 }
 
+/// Each code of the warnings once, in the order of their first appearance.
 fn warnings(list: &Value) -> String {
-    let mut words: Vec<&str> =
-        list.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()).collect();
-    words.dedup();
-    words.into_iter().flat_map(|word| [", warning ", word]).collect()
+    let mut codes: Vec<&str> = Vec::new();
+    for code in list.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()) {
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    codes.into_iter().flat_map(|code| [", warning ", code]).collect()
 }
 
 /// A source's list from its second page on, in pages so small that there are four: what is asked, and how many rows are
