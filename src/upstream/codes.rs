@@ -183,6 +183,8 @@ fn by_class(codes: &HashMap<String, CodeClass>) -> BTreeMap<String, Vec<String>>
     for (code, class) in codes {
         classes.entry(class.as_str().to_owned()).or_default().push(code.clone());
     }
-    classes.values_mut().for_each(|codes| codes.sort());
+    for codes in classes.values_mut() {
+        codes.sort();
+    }
     classes
 }

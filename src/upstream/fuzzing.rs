@@ -44,7 +44,7 @@ pub fn juzibot(data: &[u8]) {
         for asked in asked() {
             let operation = Operation::GetByUnionId;
             let detail = |raw| j::decode::detail(&OPENER, &reply, operation, &asked, raw);
-            check_detail(&asked, decoded(status, detail, without_raw));
+            decoded(status, detail, without_raw).flatten().iter().for_each(|read| check_detail(&asked, read));
         }
         match j::decode::written(&OPENER, &reply, Operation::SetRemarks) {
             Ok(written) => check_write(status, &written),
@@ -68,7 +68,8 @@ pub fn tanma(data: &[u8]) {
             }
         }
         for asked in asked() {
-            check_detail(&asked, decoded(status, |raw| t::decode::detail(&OPENER, &reply, &asked, raw), without_raw));
+            let detail = |raw| t::decode::detail(&OPENER, &reply, &asked, raw);
+            decoded(status, detail, without_raw).flatten().iter().for_each(|read| check_detail(&asked, read));
         }
     }
 }
@@ -82,9 +83,8 @@ fn asked() -> [Asked<'static>; 3] {
 }
 
 /// An answer is about the customer who was asked for, or has another kind of id only.
-fn check_detail(asked: &Asked<'_>, read: Option<Option<SourcedCustomer>>) {
-    let Some(read) = read.flatten() else { return };
-    check_customer(&read);
+fn check_detail(asked: &Asked<'_>, read: &SourcedCustomer) {
+    check_customer(read);
     let customer = &read.customer;
     let id = match asked.id {
         CustomerId::ExternalUserId(_) => &customer.external_user_id,

@@ -8,8 +8,8 @@ use super::{Damaged, JUZIBOT, TANMA, case, warnings};
 use crate::support::people::everyone;
 use crate::support::{Gateway, GatewayOptions, Vendor};
 
-fn person(external_user_id: Value, union_id: Value) -> Value {
-    json!({"externalUserId": external_user_id, "unionId": union_id, "name": "n", "wechatNickname": "n",
+fn person(external_user_id: impl Into<Value>, union_id: impl Into<Value>) -> Value {
+    json!({"externalUserId": external_user_id.into(), "unionId": union_id.into(), "name": "n", "wechatNickname": "n",
            "followUser": [{"userId": "a"}], "qwUserId": "a"})
 }
 

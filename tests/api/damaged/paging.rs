@@ -10,8 +10,8 @@ fn rows(from: usize, count: usize) -> Vec<Value> {
     (from..from + count).map(|row| json!({"externalUserId": format!("wm{row}"), "customerId": row})).collect()
 }
 
-fn page(rows: Vec<Value>, total: Value) -> Value {
-    JUZIBOT.envelope(0, "ok", &json!({"data": rows, "total": total}))
+fn page(rows: Vec<Value>, total: impl Into<Value>) -> Value {
+    JUZIBOT.envelope(0, "ok", &json!({"data": Value::from(rows), "total": total.into()}))
 }
 
 /// Pages of JuziBot by their numbers; any further one is empty.
