@@ -175,11 +175,15 @@ impl FromVendor for Code {
     }
 }
 
-/// Reads types that derive `Deserialize` from JSON objects. A derived struct alone would read an array too, its elements as the
+/// Reads types that derive `Deserialize` from JSON objects, also from one as JSON inside a text. A derived struct alone would read an array too, its elements as the
 /// fields in the order of their declaration.
 macro_rules! from_object {
     ($($type:ty),+) => {$(
         impl $crate::upstream::lenient::FromVendor for $type {
+            fn from_scalar(scalar: $crate::upstream::lenient::Scalar<'_>) -> $crate::upstream::lenient::Lenient<Self> {
+                $crate::upstream::lenient::object_in_text(scalar)
+            }
+
             fn from_map<'de, A: serde::de::MapAccess<'de>>(
                 map: A,
             ) -> Result<$crate::upstream::lenient::Lenient<Self>, A::Error> {
@@ -190,6 +194,17 @@ macro_rules! from_object {
     )+};
 }
 pub(super) use from_object;
+
+/// Reads an object that stands as JSON inside a text.
+pub fn object_in_text<T: FromVendor>(scalar: Scalar<'_>) -> Lenient<T> {
+    match scalar {
+        Scalar::Text(text) if text.trim_start().starts_with('{') => {
+            serde_json::from_str(text).unwrap_or(Lenient::Unreadable)
+        }
+        _ if scalar.is_empty() => Lenient::Absent,
+        _ => Lenient::Unreadable,
+    }
+}
 
 impl<'de, T: FromVendor> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

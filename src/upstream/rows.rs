@@ -102,9 +102,6 @@ impl Row<'_> {
 
     /// Reads the row as an object; `None` if it is none.
     pub fn read<T: FromVendor + DeserializeOwned>(&mut self) -> Option<T> {
-        if !self.json.starts_with('{') {
-            return None;
-        }
         if let Ok(row) = serde_json::from_str::<Lenient<T>>(&self.json) {
             return row.value();
         }

@@ -63,11 +63,15 @@ async fn tanma_texts_may_be_numbers_and_lists() {
 #[tokio::test]
 async fn lists_may_be_single_values_empty_texts_or_json_in_text() {
     let relation = json!({"userId": "rocky", "remarkMobiles": "[\"1\", 2]", "tags": {"tagName": "t"}});
-    for follow_user in
-        [relation.clone(), json!([relation]), json!(json!([relation]).to_string()), json!(relation.to_string())]
-    {
+    for follow_user in [
+        relation.clone(),
+        json!([relation]),
+        json!(json!([relation]).to_string()),
+        json!(relation.to_string()),
+        json!([relation.to_string()]),
+    ] {
         let row = json!({"externalUserId": "wm1", "followUser": follow_user});
-        for data in [json!([row]), row.clone(), json!(json!([row]).to_string())] {
+        for data in [json!([row]), row.clone(), json!(json!([row]).to_string()), json!([row.to_string()])] {
             let answer = Damaged::answering(JUZIBOT, JUZIBOT.ok(data).to_string()).await.list().await.ok();
             let relation = &answer["data"][0]["relations"][0];
             assert_eq!(relation["mobiles"], json!(["1", "2"]));
