@@ -39,6 +39,7 @@ pub fn cursor(data: &[u8]) {
         offset: 1,
         page_size: 100,
         total: Some(7),
+        rows_before: 100,
         previous: Some(1),
     };
     let sealed = CURSORS.seal(state.clone(), &binding, Timestamp::UNIX_EPOCH);

@@ -41,6 +41,9 @@ pub struct WalkState {
     /// The total as the source last told it.
     #[serde(rename = "t")]
     pub total: Option<u64>,
+    /// Rows of the pages before `position`.
+    #[serde(rename = "n", default)]
+    pub rows_before: u64,
     /// The fingerprint of the page before; absent on the first one.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<u64>,
@@ -207,6 +210,7 @@ mod tests {
             offset: 3,
             page_size: 100,
             total: Some(7),
+            rows_before: 100,
             previous: Some(1),
         }
     }
@@ -228,9 +232,10 @@ mod tests {
             offset in any::<u32>(),
             page_size in any::<u32>(),
             total in option::of(any::<u64>()),
+            rows_before in any::<u64>(),
             previous in option::of(any::<u64>()),
         ) -> WalkState {
-            WalkState { position, offset, page_size, total, previous }
+            WalkState { position, offset, page_size, total, rows_before, previous }
         }
     }
 
@@ -294,6 +299,7 @@ mod tests {
             offset: u32::MAX,
             page_size: u32::MAX,
             total: Some(u64::MAX),
+            rows_before: u64::MAX,
             previous: Some(u64::MAX),
         };
         let cursors = Cursors::new(Arc::new(Live::fixed(CursorKeys::random())), Duration::MAX);

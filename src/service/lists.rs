@@ -8,7 +8,7 @@ use crate::model::{
     CallerId, CustomerPage, Meta, Operation, Page, Problem, ProblemCode, SourceName, SourceReport, SourceStatus,
     Warning, WarningCode,
 };
-use crate::upstream::{Deadline, Drift, ListCustomers, ListPage, ListRequest, ListedRow, Position};
+use crate::upstream::{Deadline, ListCustomers, ListPage, ListRequest, ListedRow, Position};
 
 use super::audit::{ABANDONED, OK};
 use super::cursor::{Binding, Cursors, WalkState};
@@ -133,6 +133,7 @@ impl Lists {
                 offset: 0,
                 page_size: page_size.min(open.list.max_page_size()),
                 total: None,
+                rows_before: 0,
                 previous: None,
             },
         };
@@ -167,6 +168,7 @@ impl OpenList {
             staff_id: self.staff_id.clone(),
             position: state.position.clone(),
             page_size: state.page_size,
+            rows_before: state.rows_before,
             raw: self.raw,
         };
         let asked = Asked(Some(self));
@@ -202,8 +204,13 @@ impl OpenList {
         }
         // Rows that were added meanwhile may repeat a page too; then the total has changed, and the walk goes on.
         let repeated = !page.rows.is_empty() && state.previous == Some(page.fingerprint) && total_changed.is_none();
-        let drift = if repeated { Some(Drift::RepeatedPage) } else { page.drift };
-        warnings.extend(drift.map(|drift| self.drift(drift_detail(drift))));
+        let total = page.total.or(state.total);
+        let ends_early = page.rows.is_empty() && page.next.is_none() && total > Some(state.rows_before);
+        if repeated || page.repeats {
+            warnings.push(self.drift("the source sent the same page twice, so the list ends here: rows may be missed"));
+        } else if ends_early {
+            warnings.push(self.drift("the list ended before the source's own total: rows may be missed"));
+        }
         if repeated {
             return ReadPage { rows: Vec::new(), next: None, total: page.total, warnings };
         }
@@ -211,7 +218,8 @@ impl OpenList {
             position,
             offset: 0,
             page_size: state.page_size,
-            total: page.total.or(state.total),
+            total,
+            rows_before: state.rows_before.saturating_add(page.rows.len() as u64),
             previous: Some(page.fingerprint),
         });
         ReadPage { rows: page.rows, next, total: page.total, warnings }
@@ -219,13 +227,6 @@ impl OpenList {
 
     fn drift(&self, detail: &str) -> Warning {
         Warning { code: WarningCode::Drift, source: self.source.clone(), pointer: None, detail: detail.to_owned() }
-    }
-}
-
-fn drift_detail(drift: Drift) -> &'static str {
-    match drift {
-        Drift::EndedBeforeTotal => "the list ended before the source's own total: rows may be missed",
-        Drift::RepeatedPage => "the source sent the same page twice, so the list ends here: rows may be missed",
     }
 }
 

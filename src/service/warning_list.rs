@@ -2,7 +2,7 @@
 
 use crate::model::{SourceName, Warning, WarningCode};
 
-/// Warnings in the order in which they came, up to a limit; of those beyond it only the number is known.
+/// Warnings in the order in which they came, up to a limit, skipped rows before others; those beyond it are counted.
 pub(super) struct WarningList {
     limit: usize,
     list: Vec<Warning>,
@@ -18,8 +18,15 @@ impl WarningList {
     pub(super) fn add(&mut self, warning: Warning) {
         if self.list.len() < self.limit {
             self.list.push(warning);
-        } else {
-            self.omitted += 1;
+            return;
+        }
+        self.omitted += 1;
+        // A row that is missing matters more than a field of one that is there.
+        if warning.code == WarningCode::SkippedRow
+            && let Some(other) = self.list.iter().rposition(|listed| listed.code != WarningCode::SkippedRow)
+        {
+            self.list.remove(other);
+            self.list.push(warning);
         }
     }
 
@@ -28,7 +35,8 @@ impl WarningList {
         let mut list = std::mem::take(&mut self.list);
         let omitted = std::mem::take(&mut self.omitted);
         if omitted > 0 {
-            list.pop();
+            let least = list.iter().rposition(|listed| listed.code != WarningCode::SkippedRow);
+            list.remove(least.unwrap_or(list.len() - 1));
             list.push(Warning {
                 code: WarningCode::Omitted,
                 source: source.clone(),

@@ -4,59 +4,85 @@
 //! `code`/`message` alike, and both vendors report errors inside HTTP 200.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::model::{Operation, SourceName, UpstreamReply};
 
 use super::http::Reply;
-use super::lenient::{Code, Lenient, Object};
+use super::lenient::{Code, Lenient};
 use super::redact::Redactor;
+use super::repair::Repaired;
 use super::rows::{self, Row, Rows, TooMany};
 use super::{ClockRefused, CodeClass, CodeTable, Failure, UpstreamError, repair};
 
-#[derive(Deserialize)]
-#[serde(default)]
+/// The members of an envelope that are read. Of a message or a total that is there twice the last one counts.
+#[derive(Default)]
 struct Wire<'a> {
     errcode: Lenient<Code>,
     code: Lenient<Code>,
-    #[serde(borrow)]
     errmsg: Option<&'a RawValue>,
-    #[serde(borrow)]
     message: Option<&'a RawValue>,
-    #[serde(borrow)]
     data: Option<&'a RawValue>,
-    #[serde(borrow)]
     total: Option<&'a RawValue>,
-    #[serde(borrow)]
     fail_list: Option<&'a RawValue>,
+    /// Whether a code, the data or the list of failures is there twice, so that it is not certain what the source means.
+    is_ambiguous: bool,
+    /// Whether there is a member of another name that is a list with elements.
+    has_unknown_list: bool,
 }
 
-impl Default for Wire<'_> {
-    fn default() -> Self {
-        Self {
-            errcode: Lenient::Absent,
-            code: Lenient::Absent,
-            errmsg: None,
-            message: None,
-            data: None,
-            total: None,
-            fail_list: None,
+impl<'de> Deserialize<'de> for Wire<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WireVisitor;
+        impl<'de> Visitor<'de> for WireVisitor {
+            type Value = Wire<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wire<'de>, A::Error> {
+                let mut wire = Wire::default();
+                let mut seen: [bool; 4] = [false; 4];
+                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                    let decisive = ["errcode", "code", "data", "fail_list"].iter().position(|one| *one == name);
+                    if let Some(index) = decisive {
+                        wire.is_ambiguous |= std::mem::replace(&mut seen[index], true);
+                    }
+                    match name.as_ref() {
+                        "errcode" => wire.errcode = map.next_value()?,
+                        "code" => wire.code = map.next_value()?,
+                        "errmsg" => wire.errmsg = Some(map.next_value()?),
+                        "message" => wire.message = Some(map.next_value()?),
+                        "data" => wire.data = Some(map.next_value()?),
+                        "total" => wire.total = Some(map.next_value()?),
+                        "fail_list" => wire.fail_list = Some(map.next_value()?),
+                        _ => {
+                            let json = map.next_value::<&RawValue>()?.get();
+                            wire.has_unknown_list |= json.starts_with('[') && json[1..].trim_start() != "]";
+                        }
+                    }
+                }
+                Ok(wire)
+            }
         }
+        deserializer.deserialize_map(WireVisitor)
     }
 }
 
 /// An opened envelope.
 pub struct Envelope<'a> {
-    /// Why the source refused the call; `None` where it says success.
+    /// The source's refusal of the call; `None` if it reports success.
     pub refusal: Option<UpstreamError>,
     text: Text<'a>,
-    /// Where the members stand in the text; absent and null are `None`.
+    /// Byte ranges of the members in the text; absent and null are `None`.
     data: Option<Range<usize>>,
     total: Option<Range<usize>>,
     fail_list: Option<Range<usize>>,
+    has_unknown_list: bool,
 }
 
 /// The JSON of an answer, repaired if need be.
@@ -77,6 +103,11 @@ pub struct Fragment<'a> {
 }
 
 impl<'a> Fragment<'a> {
+    /// The whole of a text that was repaired by itself.
+    pub fn of(repaired: &'a Repaired) -> Self {
+        Self { json: &repaired.json, start: 0, repaired: &repaired.places }
+    }
+
     /// A part that was borrowed from the fragment.
     pub fn part(&self, part: &'a str) -> Self {
         Self { json: part, start: self.start + offset_of(part, self.json), repaired: self.repaired }
@@ -122,12 +153,13 @@ impl Opener {
         }
         let opened = read(&reply.body).and_then(|(text, parts)| {
             let refusal = self.refusal_of(operation, reply, parts.codes, &parts.message)?;
-            Ok(Envelope { refusal, text, data: parts.data, total: parts.total, fail_list: parts.fail_list })
+            let Parts { data, total, fail_list, has_unknown_list, .. } = parts;
+            Ok(Envelope { refusal, text, data, total, fail_list, has_unknown_list })
         });
         opened.map_err(|fault| if reply.is_success() { self.unreadable(fault) } else { self.refused_by_status(reply) })
     }
 
-    /// What the code of an envelope, and the status, say of the call.
+    /// Decides by the envelope's code and the status whether the source refused the call.
     fn refusal_of(
         &self,
         operation: Operation,
@@ -136,7 +168,7 @@ impl Opener {
         message: &str,
     ) -> Result<Option<UpstreamError>, Fault> {
         if codes.contains(&Lenient::Unreadable) {
-            return Err(Fault("the envelope's code is neither a number nor a text".to_owned()));
+            return Err(Fault::NoEnvelope("the envelope's code is neither a number nor a text"));
         }
         // Where both spellings are there and disagree, the one that reports an error is believed.
         let codes: Vec<Code> = codes.into_iter().filter_map(Lenient::value).collect();
@@ -144,13 +176,16 @@ impl Opener {
             Some(code) if code.0 != "0" => Ok(Some(self.refused(operation, reply, &code.0, message))),
             _ if !reply.is_success() => Ok(Some(self.refused_by_status(reply))),
             Some(_) => Ok(None),
-            None => Err(Fault("the envelope has no code".to_owned())),
+            None => Err(Fault::NoEnvelope("the envelope has no code")),
         }
     }
 
     /// An answer that is not the vendor's envelope.
     fn unreadable(&self, fault: Fault) -> UpstreamError {
-        self.error(Failure::BadPayload(fault.0))
+        match fault {
+            Fault::NoEnvelope(what) => self.error(Failure::BadPayload(what.to_owned())),
+            Fault::Ambiguous => self.bad_data("a member of its envelope is there twice"),
+        }
     }
 
     /// An answer that is larger than is read.
@@ -217,6 +252,11 @@ impl Envelope<'_> {
         self.data.as_ref().map(|range| self.fragment(range))
     }
 
+    /// Whether there is a list under a name that is not known: the format may have changed.
+    pub fn has_unknown_list(&self) -> bool {
+        self.has_unknown_list
+    }
+
     /// `data` split into rows; absent, null and `""` are empty.
     pub fn rows(&self) -> Result<Rows<'_>, TooMany> {
         self.data().map_or_else(|| Ok(Rows::List(Vec::new())), |data| rows::split(&data))
@@ -237,9 +277,14 @@ impl Envelope<'_> {
     }
 }
 
-/// Why an answer is not the vendor's envelope: never a value of it.
+/// The reason for which an envelope cannot be used: never a value of it.
 #[derive(Debug)]
-pub struct Fault(String);
+enum Fault {
+    /// The answer is not the vendor's envelope.
+    NoEnvelope(&'static str),
+    /// A member that decides is there twice.
+    Ambiguous,
+}
 
 /// The most values of one answer, whatever its shape: five hundred for each row of the largest page that is asked for. In
 /// memory a value may take a hundred times its bytes, so `max_response` alone does not bound what an answer costs
@@ -252,33 +297,37 @@ fn holds_too_much(json: &[u8]) -> bool {
     json.len() > MAX_VALUES && json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > MAX_VALUES
 }
 
-/// What is read of an envelope at first.
+/// The parts of an envelope, found in its text.
 struct Parts {
     codes: [Lenient<Code>; 2],
     message: String,
     data: Option<Range<usize>>,
     total: Option<Range<usize>>,
     fail_list: Option<Range<usize>>,
+    is_ambiguous: bool,
+    has_unknown_list: bool,
 }
 
 /// Reads a body. Its text is repaired only if it is not valid UTF-8, or is no JSON as it is.
 fn read(body: &[u8]) -> Result<(Text<'_>, Parts), Fault> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let fault = match std::str::from_utf8(body) {
-        Err(_) => Fault("not UTF-8".to_owned()),
+        Err(_) => Fault::NoEnvelope("not UTF-8"),
         Ok(json) => match parts(json) {
-            Ok(parts) => return Ok((Text { json: Cow::Borrowed(json), repaired: Vec::new() }, parts)),
+            Ok(parts) => {
+                return parts.certain().map(|parts| (Text { json: Cow::Borrowed(json), repaired: Vec::new() }, parts));
+            }
             Err(error) if error.is_syntax() => Fault::from(&error),
             Err(error) => return Err(Fault::from(&error)),
         },
     };
     let repaired = repair::body(body).filter(|repaired| !repaired.places.is_empty()).ok_or(fault)?;
-    let parts = parts(&repaired.json).map_err(|error| Fault::from(&error))?;
+    let parts = parts(&repaired.json).map_err(|error| Fault::from(&error))?.certain()?;
     Ok((Text { json: Cow::Owned(repaired.json), repaired: repaired.places }, parts))
 }
 
 fn parts(json: &str) -> serde_json::Result<Parts> {
-    let Object(wire) = serde_json::from_str::<Object<Wire<'_>>>(json)?;
+    let wire: Wire<'_> = serde_json::from_str(json)?;
     let range = |raw: Option<&RawValue>| {
         let raw = raw.filter(|raw| raw.get() != "null")?.get();
         let start = offset_of(raw, json);
@@ -290,18 +339,25 @@ fn parts(json: &str) -> serde_json::Result<Parts> {
         data: range(wire.data),
         total: range(wire.total),
         fail_list: range(wire.fail_list),
+        is_ambiguous: wire.is_ambiguous,
+        has_unknown_list: wire.has_unknown_list,
     })
+}
+
+impl Parts {
+    fn certain(self) -> Result<Self, Fault> {
+        if self.is_ambiguous { Err(Fault::Ambiguous) } else { Ok(self) }
+    }
 }
 
 impl From<&serde_json::Error> for Fault {
     fn from(error: &serde_json::Error) -> Self {
         use serde_json::error::Category;
-        let what = match error.classify() {
+        Self::NoEnvelope(match error.classify() {
             Category::Data => "not the vendor's envelope",
             Category::Eof => "truncated",
             Category::Syntax | Category::Io => "not JSON",
-        };
-        Self(what.to_owned())
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use super::identity::Asked;
 use super::lenient::MAX_ELEMENTS;
 use super::redact::Redactor;
 use super::rows::MIN_UNREADABLE_PAGE;
-use super::{Drift, Failure, ListPage, Position, UpstreamError, WriteReply, juzibot as j, tanma as t};
+use super::{Failure, ListPage, Position, UpstreamError, WriteReply, juzibot as j, tanma as t};
 
 /// What the source echoes in vain.
 const SECRET: &str = "CANARY-secret";
@@ -32,13 +32,15 @@ pub fn juzibot(data: &[u8]) {
     for status in STATUSES {
         let reply = reply(status, data);
         for current in [1, 7] {
-            let list = |raw| j::decode::list(&OPENER, &reply, current, PAGE_SIZE, raw);
+            let place =
+                j::decode::Place { page: current, size: PAGE_SIZE, rows_before: (current - 1) * u64::from(PAGE_SIZE) };
+            let list = |raw| j::decode::list(&OPENER, &reply, place, raw);
             if let Some(page) = decoded(status, list, without_raw_page) {
                 check_rows(&page);
                 let next = (!page.rows.is_empty()).then_some(Position::Page(current + 1));
                 assert!(page.next.is_none() || page.next == next, "{:?} after {current}", page.next);
                 assert!(page.rows.len() < PAGE_SIZE as usize || page.next == next, "a full page is followed");
-                assert!(page.drift.is_none() || page.rows.is_empty());
+                assert!(!page.repeats, "pages have numbers");
             }
         }
         for asked in asked() {
@@ -205,7 +207,7 @@ fn is_unreadable(error: &UpstreamError) -> bool {
 fn without_raw_page(page: &ListPage) -> Value {
     let rows: Vec<Value> =
         page.rows.iter().map(|row| row.as_ref().map_or_else(|skipped| json!(skipped), stripped)).collect();
-    json!([rows, page.total, page.drift == Some(Drift::RepeatedPage), page.next, page.fingerprint])
+    json!([rows, page.total, page.repeats, page.next, page.fingerprint])
 }
 
 #[expect(clippy::ref_option, reason = "it is what a detail gives")]

@@ -1,5 +1,5 @@
-//! Whom an answer to a detail is about. A source may answer about another customer than asked, or about several: what belongs
-//! to somebody else is never shown, merged or cached (contract §3, identity).
+//! The identity check of details. A source may answer about another customer than requested, or about several: what belongs to
+//! somebody else is never shown, merged or cached (contract §3, identity).
 
 use std::collections::HashSet;
 
@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use crate::model::{CustomerId, Relation, SourceName, SourcedCustomer, Warning, WarningCode};
 
 use super::lenient::FromVendor;
-use super::rows::{Row, has_id};
+use super::rows::{self, Row};
+use super::warnings;
 
-/// No row of an answer is about the customer who was asked for: why.
+/// The reason for which no row of an answer can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NobodyAsked {
     Another,
@@ -22,7 +23,7 @@ pub enum NobodyAsked {
 impl NobodyAsked {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Another => "it is about another customer than the one asked for",
+            Self::Another => "it is about another customer, or about several",
             Self::NoId => "it has no id of a customer",
         }
     }
@@ -36,29 +37,7 @@ pub struct Detail<'a> {
     pub rows: Vec<Row<'a>>,
 }
 
-/// Reads the rows of an answer to a detail, which are not empty, and joins those about the customer of this id. The others are
-/// ignored with a warning.
-pub fn detail<'a, T: FromVendor + DeserializeOwned>(
-    source: &SourceName,
-    asked: &Asked<'_>,
-    rows: Vec<Row<'a>>,
-    convert: impl Fn(T) -> SourcedCustomer,
-) -> Result<Detail<'a>, NobodyAsked> {
-    let total = rows.len();
-    let read = |mut row: Row<'a>| {
-        let mut customer = convert(row.read()?);
-        customer.warnings.extend(row.repaired_text(source));
-        Some((customer, row))
-    };
-    let selected = select(asked, rows.into_iter().filter_map(read).collect())?;
-    let rejected = total - selected.len();
-    let (customers, rows): (Vec<_>, Vec<_>) = selected.into_iter().unzip();
-    let mut customer = join(customers).ok_or(NobodyAsked::NoId)?;
-    customer.warnings.extend(mismatch(source, rejected));
-    Ok(Detail { customer, rows })
-}
-
-/// Whom a detail was asked for.
+/// The customer that a detail was requested for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub id: &'a CustomerId,
@@ -66,33 +45,93 @@ pub struct Asked<'a> {
     pub accept_translated: bool,
 }
 
-/// Selects the rows about the customer. A row with only another kind of id is accepted if it contradicts none of those that have
-/// the id. If no row has the id and translation is accepted, the first row says whom the source means.
-fn select<R>(asked: &Asked<'_>, rows: Vec<(SourcedCustomer, R)>) -> Result<Vec<(SourcedCustomer, R)>, NobodyAsked> {
-    let known: Vec<_> = rows.into_iter().filter(|(row, _)| has_id(row)).collect();
-    if known.is_empty() {
-        return Err(NobodyAsked::NoId);
+/// Reads the rows of an answer to a detail, which are not empty, and joins those about the customer of this id. Rows about
+/// others are ignored, and rows that cannot be read are skipped, with warnings.
+pub fn detail<'a, T: FromVendor + DeserializeOwned>(
+    source: &SourceName,
+    asked: &Asked<'_>,
+    raw: bool,
+    rows: Vec<Row<'a>>,
+    convert: impl Fn(T) -> SourcedCustomer,
+) -> Result<Detail<'a>, NobodyAsked> {
+    let mut warnings = Vec::new();
+    let mut known = Vec::with_capacity(rows.len());
+    for (index, mut row) in rows.into_iter().enumerate() {
+        match row.read().map(&convert) {
+            Some(customer) if Ids::of(&customer).is_any() => known.push((customer, row)),
+            read => warnings.push(rows::skipped(source, None, index, read.is_some())),
+        }
     }
-    let has_asked = |row: &SourcedCustomer| id_like(asked.id, row) == Some(asked.id.as_str());
-    let is_anothers = |row: &SourcedCustomer| id_like(asked.id, row).is_some() && !has_asked(row);
-    let may_be_asked = |row: &SourcedCustomer| {
-        let ids = Ids::of(row);
-        !is_anothers(row) && !known.iter().any(|(other, _)| is_anothers(other) && ids.shares_one(other))
-    };
-    let row = known
-        .iter()
-        .find(|(row, _)| has_asked(row))
-        .or_else(|| known.iter().find(|(row, _)| asked.accept_translated || may_be_asked(row)));
-    let ids = row.map(|(row, _)| Ids::of(row)).ok_or(NobodyAsked::Another)?;
-    Ok(known.into_iter().filter(|(row, _)| ids.agree(row)).collect())
+    let total = known.len();
+    let selected = select(asked, known)?;
+    warnings.extend(mismatch(source, total - selected.len()));
+    let (customers, mut rows): (Vec<_>, Vec<_>) = selected.into_iter().unzip();
+    let mut customer = join(customers).ok_or(NobodyAsked::NoId)?;
+    if raw {
+        // What an unread field needs of repair shows only here.
+        rows.iter_mut().for_each(Row::repair_if_unparsable);
+    }
+    customer.warnings.extend(rows.iter().find_map(|row| row.repaired_text(source)));
+    customer.warnings.extend(warnings);
+    warnings::truncate(source, &mut customer.warnings);
+    Ok(Detail { customer, rows })
 }
 
-/// The row's id of the asked kind.
-fn id_like<'a>(asked: &CustomerId, row: &'a SourcedCustomer) -> Option<&'a str> {
-    match asked {
-        CustomerId::ExternalUserId(_) => row.customer.external_user_id.as_deref(),
-        CustomerId::UnionId(_) => row.customer.union_id.as_deref(),
+/// Selects the rows about the customer.
+///
+/// Of rows with the requested id, those that agree on the other id are used, and with them the rows that have only that other
+/// id. Without any, rows that have only the other kind of id are accepted if all rows of the answer agree on it. If translation
+/// is accepted, the first id of the requested kind counts as the requested one.
+fn select<R>(asked: &Asked<'_>, rows: Vec<(SourcedCustomer, R)>) -> Result<Vec<(SourcedCustomer, R)>, NobodyAsked> {
+    let ids: Vec<(Sent, Option<String>)> = rows.iter().map(|(row, _)| asked_and_other(asked.id, row)).collect();
+    if ids.is_empty() {
+        return Err(NobodyAsked::NoId);
     }
+    let has = |id: &str| ids.iter().any(|(sent, _)| matches!(sent, Sent::Id(sent) if sent == id));
+    let translated = ids.iter().find_map(|(sent, _)| match sent {
+        Sent::Id(id) if asked.accept_translated => Some(id.clone()),
+        _ => None,
+    });
+    let meant = Some(asked.id.as_str().to_owned()).filter(|id| has(id)).or(translated);
+    let Some(meant) = meant else {
+        let others: HashSet<&String> = ids.iter().filter_map(|(_, other)| other.as_ref()).collect();
+        let agree = others.len() == 1 && ids.iter().all(|(sent, _)| *sent == Sent::Absent);
+        return if agree { Ok(rows) } else { Err(NobodyAsked::Another) };
+    };
+    let is_meant = |sent: &Sent| matches!(sent, Sent::Id(id) if *id == meant);
+    let other = ids.iter().filter(|(sent, _)| is_meant(sent)).find_map(|(_, other)| other.clone());
+    let belongs = |(sent, of_row): &(Sent, Option<String>)| match sent {
+        _ if is_meant(sent) => of_row.is_none() || *of_row == other,
+        Sent::Absent => other.is_some() && *of_row == other,
+        Sent::Id(_) | Sent::Unreadable => false,
+    };
+    let belongs: Vec<bool> = ids.iter().map(belongs).collect();
+    Ok(rows.into_iter().zip(belongs).filter(|(_, belongs)| *belongs).map(|(row, _)| row).collect())
+}
+
+/// A row's id of the requested kind.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    Absent,
+    Id(String),
+    /// It was sent and cannot be compared.
+    Unreadable,
+}
+
+/// A row's id of the requested kind, and its other id.
+fn asked_and_other(asked: &CustomerId, row: &SourcedCustomer) -> (Sent, Option<String>) {
+    let Ids { external_user_id, union_id } = Ids::of(row);
+    let (id, other, pointer) = match asked {
+        CustomerId::ExternalUserId(_) => (external_user_id, union_id, "/external_user_id"),
+        CustomerId::UnionId(_) => (union_id, external_user_id, "/union_id"),
+    };
+    let unreadable = |warning: &Warning| warning.pointer.as_deref() == Some(pointer);
+    let sent = match id {
+        Some(id) => Sent::Id(id),
+        None if row.warnings.iter().any(unreadable) => Sent::Unreadable,
+        None => Sent::Absent,
+    };
+    (sent, other)
 }
 
 /// Both ids of a row.
@@ -107,67 +146,44 @@ impl Ids {
         Self { external_user_id: customer.external_user_id.clone(), union_id: customer.union_id.clone() }
     }
 
-    fn pairs<'a>(&'a self, row: &'a SourcedCustomer) -> [(Option<&'a String>, Option<&'a String>); 2] {
-        [
-            (self.external_user_id.as_ref(), row.customer.external_user_id.as_ref()),
-            (self.union_id.as_ref(), row.customer.union_id.as_ref()),
-        ]
-    }
-
-    /// Whether a row contradicts neither id.
-    fn agree(&self, row: &SourcedCustomer) -> bool {
-        self.pairs(row).iter().all(|(one, other)| one.is_none() || other.is_none() || one == other)
-    }
-
-    fn shares_one(&self, row: &SourcedCustomer) -> bool {
-        self.pairs(row).iter().any(|(one, other)| one.is_some() && one == other)
+    fn is_any(&self) -> bool {
+        self.external_user_id.is_some() || self.union_id.is_some()
     }
 }
 
 /// Joins the rows of one customer into one record: the first value of each field, and every relation once.
 pub fn join(rows: impl IntoIterator<Item = SourcedCustomer>) -> Option<SourcedCustomer> {
     let mut rows = rows.into_iter();
-    let mut joined = rows.next()?;
-    for row in rows {
-        add(&mut joined, row);
-    }
-    Some(joined)
-}
-
-fn add(joined: &mut SourcedCustomer, row: SourcedCustomer) {
-    let SourcedCustomer { customer: row, warnings } = row;
-    let customer = &mut joined.customer;
-    for (field, value) in [
-        (&mut customer.external_user_id, row.external_user_id),
-        (&mut customer.union_id, row.union_id),
-        (&mut customer.name, row.name),
-        (&mut customer.nickname, row.nickname),
-        (&mut customer.avatar_url, row.avatar_url),
-        (&mut customer.location, row.location),
-    ] {
-        *field = field.take().or(value);
-    }
-    customer.gender = customer.gender.or(row.gender);
-    customer.account_type = customer.account_type.or(row.account_type);
-    let mut relations: IndexSet<Relation> = customer.relations.drain(..).collect();
-    // A relation that is repeated has the warnings of the first one.
-    let places: Vec<Option<usize>> = row
-        .relations
-        .into_iter()
-        .map(|relation| {
+    let SourcedCustomer { customer: mut joined, warnings } = rows.next()?;
+    let mut warnings: IndexSet<Warning> = warnings.into_iter().collect();
+    let mut relations: IndexSet<Relation> = joined.relations.drain(..).collect();
+    let mut mobiles: IndexSet<String> = joined.mobiles.drain(..).collect();
+    for SourcedCustomer { customer: row, warnings: of_row } in rows {
+        for (field, value) in [
+            (&mut joined.external_user_id, row.external_user_id),
+            (&mut joined.union_id, row.union_id),
+            (&mut joined.name, row.name),
+            (&mut joined.nickname, row.nickname),
+            (&mut joined.avatar_url, row.avatar_url),
+            (&mut joined.location, row.location),
+        ] {
+            *field = field.take().or(value);
+        }
+        joined.gender = joined.gender.or(row.gender);
+        joined.account_type = joined.account_type.or(row.account_type);
+        mobiles.extend(row.mobiles);
+        // A relation that is repeated has the warnings of the first one.
+        let place = |relation| {
             let (place, is_new) = relations.insert_full(relation);
             is_new.then_some(place)
-        })
-        .collect();
-    customer.relations = relations.into_iter().collect();
-    let mobiles: IndexSet<String> = customer.mobiles.drain(..).chain(row.mobiles).collect();
-    customer.mobiles = mobiles.into_iter().collect();
-    let known: HashSet<Warning> = joined.warnings.iter().cloned().collect();
-    let moved = warnings
-        .into_iter()
-        .filter_map(|warning| warning.relocated("/relations/", |index| places.get(index).copied().flatten()))
-        .filter(|warning| !known.contains(warning));
-    joined.warnings.extend(moved);
+        };
+        let places: Vec<Option<usize>> = row.relations.into_iter().map(place).collect();
+        let moved = |warning: Warning| warning.relocated("/relations/", |index| places.get(index).copied().flatten());
+        warnings.extend(of_row.into_iter().filter_map(moved));
+    }
+    joined.relations = relations.into_iter().collect();
+    joined.mobiles = mobiles.into_iter().collect();
+    Some(SourcedCustomer { customer: joined, warnings: warnings.into_iter().collect() })
 }
 
 /// The warning of an answer with rows about others.

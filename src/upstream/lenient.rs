@@ -9,8 +9,9 @@ use std::marker::PhantomData;
 
 use indexmap::IndexSet;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::repair;
 
 /// A field as a vendor sent it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,7 +146,7 @@ impl FromVendor for Id {
         }
         let text = match scalar {
             Scalar::Text(text) => Some(text.trim().to_owned()),
-            _ => scalar.text(),
+            _ => scalar.integer().map(|integer| integer.to_string()),
         };
         Lenient::or_unreadable(text.map(Self))
     }
@@ -195,12 +196,15 @@ macro_rules! from_object {
 }
 pub(super) use from_object;
 
+/// Parses the JSON inside a text, after a repair if need be.
+fn in_text<T: DeserializeOwned>(json: &str) -> Option<T> {
+    serde_json::from_str(json).or_else(|_| serde_json::from_str(&repair::json(json).json)).ok()
+}
+
 /// Reads an object that stands as JSON inside a text.
 pub fn object_in_text<T: FromVendor>(scalar: Scalar<'_>) -> Lenient<T> {
     match scalar {
-        Scalar::Text(text) if text.trim_start().starts_with('{') => {
-            serde_json::from_str(text).unwrap_or(Lenient::Unreadable)
-        }
+        Scalar::Text(text) if text.trim_start().starts_with('{') => in_text(text).unwrap_or(Lenient::Unreadable),
         _ if scalar.is_empty() => Lenient::Absent,
         _ => Lenient::Unreadable,
     }
@@ -276,7 +280,7 @@ impl<T: FromVendor> Items<T> {
             _ => None,
         };
         match json {
-            Some(json) => serde_json::from_str(json).unwrap_or_else(|_| Lenient::Unreadable.into()),
+            Some(json) => in_text(json).unwrap_or_else(|| Lenient::Unreadable.into()),
             None => T::from_scalar(scalar).into(),
         }
     }
@@ -312,25 +316,6 @@ impl<T: FromVendor> FromVendor for Items<T> {
             skip(seq)?;
         }
         Ok(Lenient::Value(list))
-    }
-}
-
-/// An object of the vendor's, and none of the things that a derived struct reads beside it.
-pub struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
     }
 }
 
@@ -404,7 +389,7 @@ mod tests {
         ] {
             assert_eq!(read(json), Lenient::Value(Id(id.to_owned())), "{json}");
         }
-        for json in ["1.2345678901234567e18", "true", "[1]", "{\"id\": 1}"] {
+        for json in ["1.2345678901234567e18", "1.5", "true", "[1]", "{\"id\": 1}"] {
             assert_eq!(read::<Id>(json), Lenient::Unreadable, "{json}");
         }
     }

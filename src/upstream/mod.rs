@@ -70,6 +70,8 @@ pub struct ListRequest {
     pub position: Position,
     /// Rows of a page, at most the operation's [`ListCustomers::max_page_size`].
     pub page_size: u32,
+    /// Rows of the pages before this one.
+    pub rows_before: u64,
     pub raw: bool,
 }
 
@@ -85,19 +87,10 @@ pub struct ListPage {
     pub total: Option<u64>,
     /// Whether the source sent a total that cannot be read, or a negative one.
     pub total_unreadable: bool,
-    /// Why the list ended here though it should not have.
-    pub drift: Option<Drift>,
+    /// Whether the source's next page would be this one again.
+    pub repeats: bool,
     /// Equal for pages of the same rows.
     pub fingerprint: u64,
-}
-
-/// A list that ended, or went on, in a way that makes it uncertain whether it is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drift {
-    /// An empty page before the source's own total was reached.
-    EndedBeforeTotal,
-    /// The same page again in place of the next one.
-    RepeatedPage,
 }
 
 #[async_trait]

@@ -13,8 +13,10 @@ pub struct Repaired {
     pub places: Vec<usize>,
 }
 
-/// Below this many stray bytes a text is repaired, however few other characters it has.
-const MIN_STRAY_BYTES: usize = 4;
+/// A body is in another encoding if at least this many of its strings have stray bytes, and this share of all: the keys and ids
+/// of such a body are ASCII, its names are not. A few damaged names on a page are fewer.
+const MIN_STRAY_STRINGS: usize = 3;
+const MIN_STRAY_PERCENT: usize = 2;
 /// UTF-8 lead bytes of characters outside the Basic Multilingual Plane. Emoji that were cut after their first byte leave one.
 const EMOJI_LEADS: std::ops::RangeInclusive<u8> = 0xF0..=0xF4;
 const REPLACEMENT_ESCAPE: &str = "\\ufffd";
@@ -35,12 +37,15 @@ fn decode(bytes: &[u8]) -> Option<Repaired> {
     let mut json = String::with_capacity(bytes.len());
     let mut places = Vec::new();
     let (mut stray, mut beyond_ascii) = (0, 0);
+    // Quotes so far tell one string from another.
+    let (mut quotes, mut stray_strings, mut last_stray) = (0_usize, 0, usize::MAX);
     let mut rest = bytes;
     let mut after_ascii = true;
     while let Some(chunk) = rest.utf8_chunks().next() {
         let valid = chunk.valid();
         json.push_str(valid);
         beyond_ascii += valid.bytes().filter(|byte| !byte.is_ascii()).count();
+        quotes += valid.bytes().filter(|byte| *byte == b'"').count();
         after_ascii = valid.as_bytes().last().map_or(after_ascii, u8::is_ascii);
         rest = &rest[valid.len()..];
         if chunk.invalid().is_empty() {
@@ -52,13 +57,19 @@ fn decode(bytes: &[u8]) -> Option<Repaired> {
             beyond_ascii += length;
             let is_stray = is_stray(&chunk, after_ascii);
             stray += usize::from(is_stray);
+            if is_stray && std::mem::replace(&mut last_stray, quotes) != quotes {
+                stray_strings += 1;
+            }
             // The bytes of one character that was cut at its front follow each other.
             after_ascii = after_ascii && !is_stray;
         }
         json.push(character);
         rest = &rest[length..];
     }
-    (stray < MIN_STRAY_BYTES || stray * 2 <= beyond_ascii).then_some(Repaired { json, places })
+    let is_other_encoding = stray * 2 > beyond_ascii
+        && stray_strings >= MIN_STRAY_STRINGS
+        && stray_strings * 100 >= quotes / 2 * MIN_STRAY_PERCENT;
+    (!is_other_encoding).then_some(Repaired { json, places })
 }
 
 /// Whether an invalid byte looks like another encoding, rather than like what is left of a character that was cut.
@@ -213,9 +224,24 @@ mod tests {
 
     #[test]
     fn other_encodings_are_refused() {
-        // 好, 甲 and 乙 in a string each, and 张三李四 in one, as GBK encodes them.
-        assert_eq!(body(b"[\"\xba\xc3\", \"\xbc\xd7\", \"\xd2\xd2\"]"), None);
-        assert_eq!(body(b"{\"name\": \"\xd5\xc5\xc8\xfd\xc0\xee\xcb\xc4\"}"), None);
+        // 好, 甲, 乙 and 张三 as GBK encodes them, in a string each.
+        let names = b"\"\xba\xc3\", \"\xbc\xd7\", \"\xd2\xd2\", \"\xd5\xc5\xc8\xfd\"";
+        assert_eq!(body(&[b"[", &names[..], b"]"].concat()), None);
+        let row = [b"{\"id\": \"wm\", \"name\": ", &b"\"\xd5\xc5\xc8\xfd\""[..], b"},"].concat();
+        assert_eq!(body(&[b"[", &row.repeat(20)[..], b"0]"].concat()), None);
+    }
+
+    #[test]
+    fn few_names_in_another_encoding_are_repaired() {
+        for damaged in [&b"\xd5\xc5\xc8\xfd"[..], b"\xe5 \xe5 \xe5 \xe5"] {
+            let (ann, other) = (
+                &b"{\"id\": \"wm\", \"name\": \"Ann\"},"[..],
+                [b"{\"id\": \"wm\", \"name\": \"", damaged, b"\"},"].concat(),
+            );
+            let page = [b"[", &ann.repeat(99)[..], &other, b"0]"].concat();
+            assert!(body(&page).is_some(), "{damaged:?}");
+            assert!(body(&[&b"["[..], &other, b"0]"].concat()).is_some(), "{damaged:?} alone");
+        }
     }
 
     #[test]

@@ -53,9 +53,13 @@ pub fn split<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
 
 fn split_text<'a>(list: &Fragment<'a>) -> Result<Rows<'a>, TooMany> {
     let text = string(list.json).unwrap_or_default();
+    let outer_is_strict = serde_json::from_str::<String>(list.json).is_ok();
     let text = text.trim();
-    let own = |json: &str| Row { repaired: list.is_repaired(list.json), json: Cow::Owned(json.to_owned()) };
-    if text.is_empty() {
+    let repaired = serde_json::from_str::<&RawValue>(text).is_err().then(|| repair::json(text));
+    let text = repaired.as_ref().map_or(text, |repaired| repaired.json.trim());
+    let is_repaired = !outer_is_strict || repaired.is_some() || list.is_repaired(list.json);
+    let own = |json: &str| Row { repaired: is_repaired, json: Cow::Owned(json.to_owned()) };
+    if matches!(text, "" | "null") || is_empty_object(text) {
         return Ok(Rows::List(Vec::new()));
     }
     // Not a list if it is not JSON.
@@ -100,15 +104,31 @@ impl Row<'_> {
         Self { json: Cow::Borrowed("null"), repaired: false }
     }
 
-    /// Reads the row as an object; `None` if it is none.
+    /// Reads the row as an object; `None` if it is none. Of a key that is there twice the last value counts.
     pub fn read<T: FromVendor + DeserializeOwned>(&mut self) -> Option<T> {
-        if let Ok(row) = serde_json::from_str::<Lenient<T>>(&self.json) {
-            return row.value();
+        // Such a key fails a typed parse.
+        self.parse().unwrap_or_else(|_| serde_json::from_value(serde_json::from_str(&self.json).ok()?).ok())
+    }
+
+    /// Reads the row as an object; `None` if it is none, or has a key twice.
+    pub fn read_unambiguous<T: FromVendor>(&mut self) -> Option<T> {
+        self.parse().ok().flatten()
+    }
+
+    fn parse<T: FromVendor>(&mut self) -> serde_json::Result<Option<T>> {
+        let strict = serde_json::from_str::<Lenient<T>>(&self.json);
+        if strict.as_ref().is_err_and(serde_json::Error::is_syntax) {
+            self.repair();
+            return serde_json::from_str(&self.json).map(Lenient::value);
         }
-        self.repair();
-        // A key that is there twice fails a typed parse: of a value the last one counts.
-        let row = serde_json::from_str::<Lenient<T>>(&self.json).map(Lenient::value);
-        row.unwrap_or_else(|_| serde_json::from_value(serde_json::from_str(&self.json).ok()?).ok())
+        strict.map(Lenient::value)
+    }
+
+    /// Repairs the row if its JSON is not valid, in fields that nobody reads too.
+    pub fn repair_if_unparsable(&mut self) {
+        if serde_json::from_str::<Value>(&self.json).is_err() {
+            self.repair();
+        }
     }
 
     /// The row as it was sent; `None` if it is nested too deeply for that.
@@ -183,8 +203,8 @@ pub fn decode<T: FromVendor + DeserializeOwned>(
     let mut decoded = Vec::with_capacity(rows.len());
     for (index, mut row) in rows.into_iter().enumerate() {
         let customer = match row.read().map(&convert) {
-            None => Err("is no object that can be read"),
-            Some(read) if !has_id(&read) => Err("has no id"),
+            None => Err(false),
+            Some(read) if !has_id(&read) => Err(true),
             Some(mut read) => {
                 finish(source, &mut read, &mut row, raw);
                 Ok(read)
@@ -195,7 +215,7 @@ pub fn decode<T: FromVendor + DeserializeOwned>(
             Err(_) => hash.update(row.json.as_bytes()),
         }
         hash.update([0]);
-        decoded.push(customer.map_err(|why| skipped(source, page, index, why)));
+        decoded.push(customer.map_err(|is_object| skipped(source, page, index, is_object)));
     }
     if decoded.iter().all(Result::is_err) && !decoded.is_empty() {
         if !is_list {
@@ -248,8 +268,10 @@ fn identity(read: &SourcedCustomer) -> &[u8] {
     record.or(customer.external_user_id.as_ref()).or(customer.union_id.as_ref()).map_or(b"", |id| id.as_bytes())
 }
 
-fn skipped(source: &SourceName, page: Option<u64>, index: usize, why: &str) -> Warning {
+/// The warning about a row that is no object, or has no id.
+pub fn skipped(source: &SourceName, page: Option<u64>, index: usize, is_object: bool) -> Warning {
     let page = page.map_or_else(|| "the source's page".to_owned(), |number| format!("the source's page {number}"));
+    let why = if is_object { "has no id" } else { "is no object that can be read" };
     Warning {
         code: WarningCode::SkippedRow,
         source: source.clone(),

@@ -1,4 +1,4 @@
-//! What a record's adapter could not read, as warnings that point at our fields.
+//! Warnings about values of a record that could not be read; they point at our fields.
 
 use indexmap::IndexSet;
 
@@ -8,6 +8,23 @@ use super::lenient::{Items, Lenient};
 
 /// The most warnings of one record: a vendor decides how much is wrong with it.
 const MAX_WARNINGS: usize = 20;
+
+/// The most warnings of a record that is joined from several rows.
+const MAX_JOINED: usize = 100;
+
+/// Truncates the warnings of a joined record; the last one then tells how many are not listed.
+pub fn truncate(source: &SourceName, warnings: &mut Vec<Warning>) {
+    if warnings.len() > MAX_JOINED {
+        let omitted = warnings.len() - MAX_JOINED + 1;
+        warnings.truncate(MAX_JOINED - 1);
+        warnings.push(omission(source, omitted));
+    }
+}
+
+fn omission(source: &SourceName, omitted: usize) -> Warning {
+    let detail = format!("{omitted} more warnings of this record are not listed");
+    Warning { code: WarningCode::Omitted, source: source.clone(), pointer: Some(String::new()), detail }
+}
 
 /// The part of a customer that a field belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +100,7 @@ impl<'a> Warnings<'a> {
 
     pub fn into_list(mut self) -> Vec<Warning> {
         if self.omitted > 0 {
-            let detail = format!("{} more warnings of this record are not listed", self.omitted);
-            let source = self.source.clone();
-            self.list.insert(Warning { code: WarningCode::Omitted, source, pointer: Some(String::new()), detail });
+            self.list.insert(omission(self.source, self.omitted));
         }
         self.list.into_iter().collect()
     }

@@ -131,6 +131,10 @@ impl Reader {
 
     fn known_keys(&mut self, pointer: &str, object: &Map<String, Value>, known: &[&str]) {
         for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
+            // A suggestion costs more than the key: a body may have very many.
+            if self.faults.len() >= MAX_FAULTS {
+                return;
+            }
             let shown: String = key.chars().filter(|c| !c.is_control()).take(MAX_ID_CHARS).collect();
             let place = format!("{pointer}/{}", shown.replace('~', "~0").replace('/', "~1"));
             self.fault(place, "unknown", suggest::unknown("field", &shown, known));

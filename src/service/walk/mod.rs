@@ -27,8 +27,10 @@ pub use slots::StreamLimits;
 
 /// Warnings that the end of a stream lists.
 const MAX_WARNINGS: usize = 100;
-/// Pages in a row without a new row that a walk puts up with.
-const MAX_BARREN_PAGES: u32 = 20;
+/// The most pages in a row of which every row was sent before: the source repeats itself.
+const MAX_REPEATED_PAGES: u32 = 20;
+/// The most pages in a row without a row that could be sent.
+const MAX_EMPTY_PAGES: u32 = 200;
 
 /// Begins walks.
 #[derive(Clone)]
@@ -81,7 +83,9 @@ impl Walks {
             drifted: false,
             whole: query.cursor.is_none(),
             count_before: 0,
-            barren_pages: 0,
+            repeated_pages: 0,
+            empty_pages: 0,
+            duplicates: 0,
             ended: false,
             _slot: slot,
         };
@@ -109,8 +113,11 @@ pub struct Walk {
     whole: bool,
     /// Rows given out before the page in hand.
     count_before: u64,
-    /// Pages since the last one that brought a new row.
-    barren_pages: u32,
+    /// Pages since the last one with a new row: those with duplicates, and all.
+    repeated_pages: u32,
+    empty_pages: u32,
+    /// Rows of the page in hand that were sent before.
+    duplicates: u64,
     ended: bool,
     _slot: Slot,
 }
@@ -183,6 +190,7 @@ impl Walk {
                 }
             };
             if !self.seen.is_new(&row.customer) {
+                self.duplicates += 1;
                 continue;
             }
             let line = self.count;
@@ -213,11 +221,17 @@ impl Walk {
         self.state = WalkState { total, ..state };
     }
 
-    /// Whether page after page has brought nothing new: a source whose cursors go round would be walked for ever.
+    /// Whether page after page has brought nothing new: a source whose cursors go in a circle would be read for ever.
     fn goes_round(&mut self) -> bool {
-        self.barren_pages = if self.count == self.count_before { self.barren_pages + 1 } else { 0 };
+        if self.count > self.count_before {
+            (self.repeated_pages, self.empty_pages) = (0, 0);
+        } else {
+            self.repeated_pages += u32::from(self.duplicates > 0);
+            self.empty_pages += 1;
+        }
         self.count_before = self.count;
-        self.barren_pages >= MAX_BARREN_PAGES
+        self.duplicates = 0;
+        self.repeated_pages >= MAX_REPEATED_PAGES || self.empty_pages >= MAX_EMPTY_PAGES
     }
 
     fn warn(&mut self, warning: Warning) {
@@ -248,8 +262,7 @@ impl Walk {
 }
 
 fn goes_round() -> Problem {
-    let detail = format!("{MAX_BARREN_PAGES} pages in a row brought nothing new");
-    Problem::new(ProblemCode::SourceBadData, detail)
+    Problem::new(ProblemCode::SourceBadData, "the source sends page after page without a new customer")
 }
 
 fn stopping() -> Problem {

@@ -19,14 +19,17 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether the row was not sent within the window. A row without any id is always new.
+    /// Whether the row was not sent within the window. A row is told by all of its ids, those of its staff included; one whose
+    /// ids were repaired is always new, because repaired ids of two customers may be the same.
     pub(super) fn is_new(&mut self, customer: &Customer) -> bool {
-        let record = customer.records.first();
-        let id = record.and_then(|record| record.id.as_ref());
-        let Some(id) = id.or(customer.external_user_id.as_ref()).or(customer.union_id.as_ref()) else {
+        let record = customer.records.first().and_then(|record| record.id.as_deref());
+        let ids = [record, customer.external_user_id.as_deref(), customer.union_id.as_deref()];
+        let is_repaired = |id: &&str| id.contains(char::REPLACEMENT_CHARACTER);
+        if ids.iter().flatten().next().is_none() || ids.iter().flatten().any(is_repaired) {
             return true;
-        };
-        let mark = (self.hashers.0.hash_one(id), self.hashers.1.hash_one(id));
+        }
+        let staff: Vec<&Option<String>> = customer.relations.iter().map(|relation| &relation.staff_id).collect();
+        let mark = (self.hashers.0.hash_one((ids, &staff)), self.hashers.1.hash_one((ids, &staff)));
         if !self.marks.insert(mark) {
             return false;
         }

@@ -158,7 +158,8 @@ impl ListCustomers for Juzibot {
         let mut query = vec![("current", page.as_str()), ("pageSize", size.as_str())];
         query.extend(request.staff_id.as_deref().map(|staff_id| ("userId", staff_id)));
         let reply = self.get(&self.list, &query, deadline).await?;
-        decode::list(&self.opener, &reply, current, request.page_size, request.raw)
+        let place = decode::Place { page: current, size: request.page_size, rows_before: request.rows_before };
+        decode::list(&self.opener, &reply, place, request.raw)
     }
 }
 

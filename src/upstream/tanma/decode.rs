@@ -11,8 +11,9 @@ use crate::upstream::envelope::{Fragment, Opener};
 use crate::upstream::http::Reply;
 use crate::upstream::identity::{self, Asked};
 use crate::upstream::lenient::Lenient;
+use crate::upstream::repair;
 use crate::upstream::rows::{self, Row, Rows};
-use crate::upstream::{Drift, ListPage, Position, UpstreamError};
+use crate::upstream::{ListPage, Position, UpstreamError};
 
 use super::convert;
 
@@ -29,23 +30,29 @@ fn is_too_long(cursor: &str) -> bool {
 pub fn list(opener: &Opener, reply: &Reply, cursor: Option<&str>, raw: bool) -> Result<ListPage, UpstreamError> {
     let envelope = opener.open(Operation::ListCustomers, reply)?.success()?;
     let data = envelope.data().ok_or_else(|| opener.bad_data("data is missing"))?;
-    let members: HashMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_str(data.json).map_err(|_| opener.bad_data("data is not an object"))?;
+    // A key that is not valid text fails the parse of all members.
+    let repaired = members(&data).is_err().then(|| repair::json(data.json));
+    let data = repaired.as_ref().map_or(data, Fragment::of);
+    let members = members(&data).map_err(|_| opener.bad_data("data is not an object"))?;
     let rows = list_in(opener, &data, &members)?;
-    let next = next_cursor(opener, members.get("nextCursor").copied())?;
+    let next = next_cursor(opener, members.get("nextCursor").map(|sent| data.part(sent.get())))?;
     let page = rows::decode(&opener.name, None, rows, raw, |row| convert::list_row(&opener.name, row));
     let page = page.map_err(|why| opener.bad_data(why.as_str()))?;
     // How the last page is marked is not documented: no cursor, or nothing more under the same one. More rows under the same one
     // are this page again.
     let repeats = next.is_some() && next.as_deref() == cursor;
     Ok(ListPage {
-        drift: (repeats && !page.rows.is_empty()).then_some(Drift::RepeatedPage),
+        repeats: repeats && !page.rows.is_empty(),
         rows: page.rows,
         next: next.filter(|_| !repeats).map(Position::Token),
         total: None,
         total_unreadable: false,
         fingerprint: page.fingerprint,
     })
+}
+
+fn members<'a>(data: &Fragment<'a>) -> serde_json::Result<HashMap<Cow<'a, str>, &'a RawValue>> {
+    serde_json::from_str(data.json)
 }
 
 /// The rows of `data.list`. Absent it is empty only if nothing but the cursor is there: else the format has changed, which must
@@ -62,10 +69,11 @@ fn list_in<'a>(
     rows::split(&data.part(list.get())).map_err(|_| opener.too_large("too many rows"))
 }
 
-/// A cursor that cannot be read would end the list early, so it is an error.
-fn next_cursor(opener: &Opener, sent: Option<&RawValue>) -> Result<Option<String>, UpstreamError> {
+/// A cursor that cannot be read, or only after a repair, would end the list early, so it is an error.
+fn next_cursor(opener: &Opener, sent: Option<Fragment<'_>>) -> Result<Option<String>, UpstreamError> {
     let Some(sent) = sent else { return Ok(None) };
-    match serde_json::from_str::<Lenient<String>>(sent.get()) {
+    match serde_json::from_str::<Lenient<String>>(sent.json) {
+        _ if sent.is_repaired(sent.json) => Err(opener.bad_data("data.nextCursor cannot be read")),
         Ok(Lenient::Absent) => Ok(None),
         Ok(Lenient::Value(next)) if is_too_long(&next) => Err(opener.bad_data("data.nextCursor is too long")),
         Ok(Lenient::Value(next)) => Ok(Some(next)),
@@ -89,7 +97,7 @@ pub fn detail(
     if rows.is_empty() {
         return Ok(None);
     }
-    let read = identity::detail(&opener.name, asked, rows, |row| convert::detail_row(&opener.name, row));
+    let read = identity::detail(&opener.name, asked, raw, rows, |row| convert::detail_row(&opener.name, row));
     let mut read = read.map_err(|why| opener.bad_data(why.as_str()))?;
     if raw {
         let raw: Option<Vec<Value>> = read.rows.iter_mut().map(Row::raw).collect();

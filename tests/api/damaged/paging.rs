@@ -1,7 +1,7 @@
 //! Totals that are wrong, and pages that repeat.
 
 use serde_json::{Value, json};
-use wiremock::matchers::{body_partial_json, query_param};
+use wiremock::matchers::{any, body_partial_json, query_param};
 use wiremock::{Mock, ResponseTemplate};
 
 use super::{Damaged, JUZIBOT, TANMA, warnings};
@@ -60,6 +60,17 @@ async fn capped_or_understated_total_does_not_end_a_walk() {
 }
 
 #[tokio::test]
+async fn page_size_that_the_source_caps_does_not_end_a_walk() {
+    let pages: Vec<Value> = (0..5).map(|n| page(rows(n * 5, 5), 25)).collect();
+    let stage = paged(&pages).await;
+    assert_eq!(walk(&stage).await.0.len(), 25);
+    assert_eq!(stage.calls().await, 5, "the total is reached");
+    let stage = paged(&pages[..3]).await;
+    let (ids, warned) = walk(&stage).await;
+    assert_eq!((ids.len(), warned), (15, vec!["drift".to_owned()]), "the list ends before its total");
+}
+
+#[tokio::test]
 async fn full_last_page_is_followed_by_an_empty_one() {
     let stage = paged(&[page(rows(0, 10), json!(10))]).await;
     assert_eq!(
@@ -102,6 +113,40 @@ async fn page_that_an_insertion_repeats_does_not_end_the_walk() {
     ids.dedup();
     assert!(ids.ends_with(&["wm19".to_owned()]), "{ids:?}");
     assert!(warned.contains(&"drift".to_owned()));
+}
+
+#[tokio::test]
+async fn stream_goes_on_over_empty_pages() {
+    let list = |rows: Vec<Value>, next: Option<String>| TANMA.ok(json!({"list": rows, "nextCursor": next}));
+    let pages = move |request: &wiremock::Request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let at: usize = body["cursor"].as_str().map_or(0, |cursor| cursor.parse().unwrap());
+        let rows = if at == 0 || at == 26 { rows(at, 5) } else { Vec::new() };
+        ResponseTemplate::new(200).set_body_json(list(rows, (at < 26).then(|| (at + 1).to_string())))
+    };
+    let stage = Damaged::answering(TANMA, "").await;
+    Mock::given(any()).respond_with(pages).with_priority(1).mount(&stage.source).await;
+    let lines = stage.stream().await;
+    assert_eq!(lines.last().unwrap()["end"]["count"], 10);
+}
+
+#[tokio::test]
+async fn stream_sends_customers_that_only_look_alike() {
+    let repaired = r#"{"errcode": 0, "data": [{"externalUserId": "w\ud83d"}, {"externalUserId": "w\ud83e"}, {"unionId": "5"},
+        {"externalUserId": "5"}, {"externalUserId": "w1", "followUser": [{"userId": "a"}]},
+        {"externalUserId": "w1", "followUser": [{"userId": "b"}]}]}"#;
+    let lines = Damaged::answering(JUZIBOT, repaired).await.stream().await;
+    assert_eq!(lines.last().unwrap()["end"]["count"], 6);
+}
+
+#[tokio::test]
+async fn repaired_cursor_is_refused() {
+    for cursor in [&b"a\xff"[..], br"a\ud83d"] {
+        let body =
+            [&b"{\"code\": 0, \"data\": {\"list\": [{\"customerId\": 1}], \"nextCursor\": \""[..], cursor, b"\"}}"]
+                .concat();
+        Damaged::answering(TANMA, body).await.list().await.problem(502, "source_bad_data");
+    }
 }
 
 #[tokio::test]

@@ -136,6 +136,45 @@ async fn format_change_is_not_an_empty_list() {
 }
 
 #[tokio::test]
+async fn list_under_another_name_is_not_an_empty_list() {
+    let stage = Damaged::answering(JUZIBOT, r#"{"errcode": 0, "rows": [{"externalUserId": "wm1"}]}"#).await;
+    stage.list().await.problem(502, "source_bad_data");
+    for body in [r#"{"errcode": 0}"#, r#"{"errcode": 0, "rows": [], "requestId": "x"}"#] {
+        stage.now_answer(body).await;
+        assert_eq!(stage.list().await.ok()["data"], json!([]), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn skipped_rows_are_named_before_other_warnings() {
+    let mut rows: Vec<Value> = (0..150).map(|n| json!({"externalUserId": format!("wm{n}"), "name": true})).collect();
+    rows.extend((0..10).map(|_| json!({"name": "nobody"})));
+    let end =
+        Damaged::answering(JUZIBOT, JUZIBOT.ok(rows).to_string()).await.stream().await.pop().unwrap()["end"].clone();
+    let skipped = end["warnings"].as_array().unwrap().iter().filter(|warning| warning["code"] == "skipped_row");
+    assert_eq!((skipped.count(), &end["skipped"]), (10, &json!(10)));
+}
+
+#[tokio::test]
+async fn damaged_key_of_tanma_data_costs_no_row() {
+    let body = r#"{"code": 0, "data": {"x\ud83d": 1, "list": [{"customerId": 1, "qwRemark": "a\ud83d"}], "nextCursor": null}}"#;
+    let answer = Damaged::answering(TANMA, body).await.list().await.ok();
+    assert_eq!(warnings(&answer), [("repaired_text".to_owned(), Some("/data/0".to_owned()))]);
+}
+
+#[tokio::test]
+async fn failure_with_an_id_twice_leaves_the_items_unconfirmed() {
+    let body = r#"{"errcode": 0, "fail_list": [{"userId": "a", "unionId": "o2", "unionId": "o1"}]}"#;
+    let stage = Damaged::answering(JUZIBOT, body).await;
+    let item = |union_id| json!({"staff_id": "a", "union_id": union_id, "remark": "r"});
+    let items = json!({"items": [item("o1"), item("o2")]});
+    let answer = stage.gateway.post("/v1/remarks?source=juzibot", &items).await.ok();
+    for result in answer["data"]["results"].as_array().unwrap() {
+        assert_eq!(result["status"], "unconfirmed", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn empty_lists_have_many_forms() {
     for empty in [json!([]), json!({}), json!(null), json!(""), json!("[]")] {
         for (vendor, data) in [(JUZIBOT, empty.clone()), (TANMA, json!({"list": empty}))] {

@@ -119,6 +119,29 @@ async fn row_with_a_key_twice_is_read() {
 }
 
 #[tokio::test]
+async fn json_inside_text_is_repaired() {
+    let rows = json!("[{\"externalUserId\": \"wm1\", \"name\": \"a\u{1}\"}]");
+    let answer = Damaged::answering(JUZIBOT, JUZIBOT.ok(rows).to_string()).await.list().await.ok();
+    assert_eq!(
+        (&answer["data"][0]["name"], warnings(&answer)),
+        (&json!("a\u{1}"), expected(&[("repaired_text", "/data/0")]))
+    );
+    let row = json!({"externalUserId": "wm1", "followUser": "[{\"userId\": \"a\u{1}\"}]"});
+    let answer = Damaged::answering(JUZIBOT, JUZIBOT.ok([row]).to_string()).await.list().await.ok();
+    assert_eq!(answer["data"][0]["relations"][0]["staff_id"], "a\u{1}");
+}
+
+#[tokio::test]
+async fn raw_detail_that_needs_repair_has_a_warning() {
+    let body = r#"{"errcode": 0, "data": {"externalUserId": "wm1", "corp": "x\ud83d"}}"#;
+    let stage = Damaged::answering(JUZIBOT, body).await;
+    assert_eq!(warnings(&stage.detail("wm1").await.ok()), [], "nobody reads the field");
+    let raw = stage.gateway.get("/v1/customers/wm1?source=juzibot&include=raw").await.ok();
+    assert_eq!(raw["data"]["records"][0]["raw"]["corp"], "x\u{fffd}");
+    assert_eq!(warnings(&raw), expected(&[("repaired_text", "/data")]));
+}
+
+#[tokio::test]
 async fn truncated_answer_is_not_repaired() {
     let body = case("juzibot-list-control-char.json");
     let stage = Damaged::answering(JUZIBOT, &body[..body.len() - 5]).await;

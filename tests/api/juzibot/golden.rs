@@ -9,7 +9,9 @@ use crate::support::{Stage, fixture};
 async fn the_sample_list_becomes_the_customers_that_the_table_says() {
     let body = Stage::answering(JUZIBOT, &fixture("juzibot/list.ok.json")).await.list().await.ok();
     assert_eq!(body["data"], fixture("expected/juzibot.list.json"));
-    assert_eq!(body["page"], json!({"next_cursor": null, "total": 100}));
+    assert_eq!(body["page"]["total"], 100);
+    // The sample shows one row of a hundred: the list goes on.
+    assert!(body["page"]["next_cursor"].is_string(), "{}", body["page"]);
     assert_eq!(body["meta"]["sources"].as_array().unwrap().len(), 1);
     assert_eq!(body["meta"]["sources"][0]["source"], "juzibot");
     assert_eq!(body["meta"]["sources"][0]["status"], "ok");

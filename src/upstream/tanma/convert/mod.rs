@@ -255,7 +255,7 @@ fn texts_in(text: &str) -> Texts {
     }
 }
 
-/// "YYYY-MM-DD HH:MM:SS" at UTC+08:00; `0` and a date of zeros are no time.
+/// "YYYY-MM-DD HH:MM:SS" at UTC+08:00; `0`, a date of zeros and the epoch are no time.
 fn time(sent: &str, value: Lenient<String>, part: Part, field: &str, warnings: &mut Warnings<'_>) -> Option<Timestamp> {
     let text = warnings.take(sent, value, part, field)?;
     let text = Some(text.trim()).filter(|text| *text != "0" && !text.starts_with("0000-00-00"))?;
@@ -263,7 +263,7 @@ fn time(sent: &str, value: Lenient<String>, part: Part, field: &str, warnings: &
     if parsed.is_err() {
         warnings.add(WarningCode::UnreadableValue, part, field, format!("{sent} is not YYYY-MM-DD HH:MM:SS"));
     }
-    parsed.ok()
+    parsed.ok().filter(|time| *time != Timestamp::UNIX_EPOCH)
 }
 
 /// A key as a part of a JSON pointer (RFC 6901 §3).
