@@ -271,7 +271,7 @@ fn check_error(status: u16, error: &UpstreamError) {
         Failure::BadPayload(text) | Failure::TooLarge(text) | Failure::BadData(text) => {
             // A refusal by its status stays one; what did not fail of a write may be told all the same.
             assert!(status == 200 || text.contains("fail_list"), "{status}: {text}");
-            let ours = |byte: u8| byte.is_ascii_alphanumeric() || b" ._[]-'".contains(&byte);
+            let ours = |byte: u8| byte.is_ascii_alphanumeric() || b" ,._[]-'".contains(&byte);
             assert!(text.len() <= 120 && text.bytes().all(ours), "{text}");
         }
         other => panic!("nothing else can be told of an answer: {other}"),
