@@ -1,5 +1,5 @@
 //! JSON whose objects keep the order of their members. `serde_json::Value` sorts them, and the examples of the document
-//! show them in the order of real responses (ADR 0029).
+//! show them in the order of real responses (ADR 0031).
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

@@ -128,8 +128,8 @@ pub struct CacheHeaders {
     /// `ETag` of a cached response: if it still matches, the response is a 304 without a body. Invalid values are ignored.
     #[param(rename = "If-None-Match", required = false, nullable = false)]
     if_none_match: Option<String>,
-    /// `no-cache` queries the sources again: the response never comes from a call that was sent before this request. It is
-    /// ignored beside `If-None-Match`, because `fetch` in browsers and in Node adds it there on its own: to force a fresh
+    /// `no-cache` queries the sources again: the response is from a call that was sent after this request, or a cached record if
+    /// the source fails. It is ignored beside `If-None-Match`, because `fetch` in browsers and in Node adds it there on its own: to force a fresh
     /// response, leave `If-None-Match` out. Other values are ignored.
     #[param(rename = "Cache-Control", required = false, nullable = false)]
     cache_control: Option<String>,

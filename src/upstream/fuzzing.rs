@@ -76,7 +76,7 @@ pub fn tanma(data: &[u8]) {
     }
 }
 
-/// Whom the details are asked for: by either id, with and without translated ids.
+/// The requests of the details: by either id, with and without translated ids.
 fn asked() -> [Asked<'static>; 3] {
     static IDS: LazyLock<[CustomerId; 2]> =
         LazyLock::new(|| [CustomerId::ExternalUserId("wm-one".to_owned()), CustomerId::UnionId("o-one".to_owned())]);

@@ -28,7 +28,7 @@ pub struct Row<'a> {
 #[derive(Debug)]
 pub struct TooMany;
 
-/// What a fragment that should be a list is.
+/// A fragment that should be a list.
 #[derive(Debug)]
 pub enum Rows<'a> {
     List(Vec<Row<'a>>),
@@ -179,7 +179,7 @@ pub enum BadPage {
 impl BadPage {
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::NoList => "its list of customers is not a list",
+            Self::NoList => "its data is not of the documented form",
             Self::NoneReadable => "no row of the page can be read",
         }
     }
@@ -230,7 +230,7 @@ pub fn decode<T: FromVendor + DeserializeOwned>(
     Ok(Page { rows: decoded, fingerprint })
 }
 
-/// Adds the row's raw form, if wanted, and what is to be said of its text.
+/// Adds the row's raw form, if requested, and the warning about its text.
 fn finish(source: &SourceName, read: &mut SourcedCustomer, row: &mut Row<'_>, raw: bool) {
     if raw {
         attach_raw(source, read, row.raw());
@@ -253,7 +253,7 @@ pub fn attach_raw(source: &SourceName, read: &mut SourcedCustomer, raw: Option<V
     }
 }
 
-/// Whether a row says whom it is about: by either of the customer's ids, or by the vendor's own id of the record.
+/// Whether a row has an id: either of the customer's, or the vendor's own id of the record.
 pub fn has_id(read: &SourcedCustomer) -> bool {
     let customer = &read.customer;
     customer.external_user_id.is_some()
@@ -261,7 +261,7 @@ pub fn has_id(read: &SourcedCustomer) -> bool {
         || customer.records.iter().any(|record| record.id.is_some())
 }
 
-/// What tells one row from another.
+/// The id that identifies a row within a page.
 fn identity(read: &SourcedCustomer) -> &[u8] {
     let customer = &read.customer;
     let record = customer.records.first().and_then(|record| record.id.as_ref());

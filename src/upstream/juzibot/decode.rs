@@ -66,7 +66,7 @@ pub fn detail(
         other => other?,
     };
     let rows = envelope.rows().map_err(|_| opener.too_large("too many rows"))?;
-    let rows = rows.into_vec().ok_or_else(|| opener.bad_data("data is not a customer"))?;
+    let rows = rows.into_vec().ok_or_else(|| opener.bad_data(BadPage::NoList.as_str()))?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -79,7 +79,7 @@ pub fn detail(
     Ok(Some(read.customer))
 }
 
-/// What became of a chunk of a batch. An entry of `fail_list` that cannot be read matches nothing that was sent.
+/// The outcome of a chunk of a batch. An entry of `fail_list` that cannot be read matches nothing that was sent.
 pub fn written(opener: &Opener, reply: &Reply, operation: Operation) -> Result<WriteReply, UpstreamError> {
     let envelope = opener.open(operation, reply)?;
     let entries = envelope.failed_entries().map_err(|_| opener.too_large("too many entries in fail_list"))?;

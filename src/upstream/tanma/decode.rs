@@ -12,7 +12,7 @@ use crate::upstream::http::Reply;
 use crate::upstream::identity::{self, Asked};
 use crate::upstream::lenient::Lenient;
 use crate::upstream::repair;
-use crate::upstream::rows::{self, Row, Rows};
+use crate::upstream::rows::{self, BadPage, Row, Rows};
 use crate::upstream::{ListPage, Position, UpstreamError};
 
 use super::convert;
@@ -93,7 +93,7 @@ pub fn detail(
         other => other?,
     };
     let rows = envelope.rows().map_err(|_| opener.too_large("too many rows"))?;
-    let rows = rows.into_vec().ok_or_else(|| opener.bad_data("data is not a list"))?;
+    let rows = rows.into_vec().ok_or_else(|| opener.bad_data(BadPage::NoList.as_str()))?;
     if rows.is_empty() {
         return Ok(None);
     }

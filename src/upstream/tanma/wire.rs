@@ -68,7 +68,7 @@ pub struct DetailRow {
 
 from_object!(Customer, Field, DetailRow);
 
-/// What a field holds: by the documentation a text, which may be a JSON array.
+/// The value of a field: by the documentation a text, which may hold a JSON array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldValue {
     Text(String),

@@ -94,7 +94,6 @@ async fn a_caller_sees_what_its_token_and_its_entry_both_allow() {
     }
 }
 
-/// A null claim says nothing; it is not the same as an empty list.
 #[tokio::test]
 async fn a_source_that_is_not_visible_is_as_one_that_is_not_there() {
     let gateway = gateway("all").await;

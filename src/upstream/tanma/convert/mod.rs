@@ -10,7 +10,7 @@ use crate::model::{
     Attribute, AttributeType, AttributeValue, Customer, Gender, Relation, SourceName, SourceRecord, SourcedCustomer,
     Tag, TagScope, WarningCode,
 };
-use crate::upstream::lenient::{Code, FromVendor, Id, Items, Lenient, Scalar, distinct_texts};
+use crate::upstream::lenient::{Code, FromVendor, Items, Lenient, Scalar, distinct_texts};
 use crate::upstream::warnings::{Part, Warnings};
 
 use super::wire;
@@ -249,8 +249,10 @@ fn texts_in(text: &str) -> Texts {
     if !text.starts_with('[') {
         return if text.is_empty() { Texts::Array(Vec::new()) } else { Texts::Plain(text.to_owned()) };
     }
-    match serde_json::from_str::<Items<Id>>(text) {
-        Ok(Items { items, unreadable: false }) => Texts::Array(items.into_iter().map(|text| text.0).collect()),
+    match serde_json::from_str::<Items<String>>(text) {
+        Ok(Items { items, unreadable: false }) => {
+            Texts::Array(items.into_iter().map(|text| text.trim().to_owned()).collect())
+        }
         _ => Texts::Unreadable,
     }
 }

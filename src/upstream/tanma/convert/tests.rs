@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::upstream::filled::{assert_well_made, filled, lenient, list};
 use crate::upstream::identity::join;
+use crate::upstream::lenient::Id;
 
 use super::*;
 
