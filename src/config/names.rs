@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::edge::{CallerConfig, Issuer};
 use crate::model::{InvalidSourceName, SourceName};
 use crate::suggest::closest;
-use crate::upstream::SourceConfig;
+use crate::upstream::{SourceConfig, is_plain};
 
 use super::check::Checker;
 use super::raw;
@@ -92,10 +92,4 @@ fn unknown(what: &str, name: &str, index: usize, configured: &[String]) -> Strin
         if similar.is_some() || is_plain(name) { format!(" \"{name}\"") } else { format!(" in entry {}", index + 1) };
     let hint = similar.map(|similar| format!("; did you mean \"{similar}\"?")).unwrap_or_default();
     format!("unknown {what}{named} (configured: {}){hint}", configured.join(", "))
-}
-
-/// Whether a text looks like a name. Anything else may be a misplaced secret and is not repeated.
-fn is_plain(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    text.parse::<SourceName>().is_ok() && digits <= 4 && text.len() <= 24
 }

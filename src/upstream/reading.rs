@@ -174,6 +174,16 @@ fn origin_of_value(loaded: &config::Config, key: &str) -> Option<String> {
     Some(if origin == ENVIRONMENT { format!("{VARIABLE}{}", variable(&key)) } else { origin.to_owned() })
 }
 
+/// Whether a text looks like a name, of a host too. Anything else may be a misplaced secret, which messages must not repeat.
+pub fn is_plain(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_of_name = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(is_of_name)
+        && digits <= 4
+        && text.len() <= 24
+}
+
 /// The origin as it stands in a message.
 pub fn shown_origin(origin: Option<&str>) -> String {
     origin.map(|origin| format!(" (from {origin})")).unwrap_or_default()

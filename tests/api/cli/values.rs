@@ -1,0 +1,35 @@
+//! Values of single settings: the forms that are accepted, and the error messages of the others.
+
+use super::configuration::{BASE, check, refused, replaced, with};
+use super::{command, run, stderr, stdout};
+
+#[tokio::test]
+async fn trusted_proxies_take_addresses_and_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = with("[server]\ntrusted_proxies = [\"127.0.0.1\", \"::1\", \"10.0.0.0/8\"]");
+    let in_variable = [("SCRM_GATEWAY__SERVER__TRUSTED_PROXIES", "127.0.0.1, ::1,10.0.0.0/8")];
+    for (text, variables) in [(&*text, &[][..]), (BASE, &in_variable)] {
+        let output = check(folder.path(), text, variables).await;
+        assert!(output.status.success(), "{}", stderr(&output));
+        let shown: toml::Table = stdout(&output).parse().unwrap();
+        let expected = vec!["127.0.0.1/32", "::1/128", "10.0.0.0/8"];
+        assert_eq!(shown["server"]["trusted_proxies"], toml::Value::from(expected));
+    }
+}
+
+#[tokio::test]
+async fn trusted_proxy_that_is_no_address_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (entry, named) in [
+        ("10.0.0.0/33", "\"10.0.0.0/33\""),
+        ("10.0.0.256", "\"10.0.0.256\""),
+        ("proxy.internal", "\"proxy.internal\""),
+        ("CANARY-token", "entry 2"),
+    ] {
+        let text = with(&format!("[server]\ntrusted_proxies = [\"127.0.0.1\", \"{entry}\"]"));
+        let expected = format!(
+            "server.trusted_proxies (from gateway.toml): {named} is not an IP address or network, such as \"10.0.0.7\" or \"10.0.0.0/8\""
+        );
+        refused(&check(folder.path(), &text, &[]).await, &[&expected], entry);
+    }
+}
