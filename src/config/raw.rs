@@ -328,7 +328,9 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
 fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     match url.as_ref().and_then(|url| url::Url::parse(url.expose_secret()).ok()) {
         Some(url) if has_credentials(&url) => {
-            serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let host = url.host_str().unwrap_or_default();
+            serializer.serialize_str(&format!("{}://[hidden]@{host}{port}", url.scheme()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),
         None => serializer.serialize_none(),

@@ -33,3 +33,18 @@ async fn trusted_proxy_that_is_no_address_is_named() {
         refused(&check(folder.path(), &text, &[]).await, &[&expected], entry);
     }
 }
+
+#[tokio::test]
+async fn check_shows_proxy_port_without_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    for (proxy, shown) in [
+        ("http://u:CANARY@proxy.example:3128", "http://[hidden]@proxy.example:3128"),
+        ("http://CANARY@[::1]:3128", "http://[hidden]@[::1]:3128"),
+        ("http://u:CANARY@proxy.example", "http://[hidden]@proxy.example"),
+    ] {
+        let output = check(folder.path(), &with(&format!("[outbound]\nproxy = \"{proxy}\"")), &[]).await;
+        assert!(output.status.success(), "{}", stderr(&output));
+        let table: toml::Table = stdout(&output).parse().unwrap();
+        assert_eq!(table["outbound"]["proxy"].as_str(), Some(shown));
+    }
+}
