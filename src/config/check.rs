@@ -193,10 +193,11 @@ impl<'a> Checker<'a> {
                 self.reject(key, "expected a number of at least 1");
             }
         }
-        let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !outbound::has_credentials(url);
-        let public_url = raw.public_url.as_deref().map(|text| Url::parse(text).ok().filter(sound));
+        let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && url.query().is_none();
+        let public_url = raw.public_url.as_deref().map(|text| outbound::absolute(text).filter(sound));
         if public_url == Some(None) {
-            let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
+            let expected =
+                "expected an absolute URL without user, query and fragment, such as \"https://gateway.example/scrm\"";
             self.reject("server.public_url", expected);
         }
         Server {

@@ -48,3 +48,17 @@ async fn check_shows_proxy_port_without_credentials() {
         assert_eq!(table["outbound"]["proxy"].as_str(), Some(shown));
     }
 }
+
+#[tokio::test]
+async fn public_url_with_query_or_fragment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for end in ["?x=CANARY", "#CANARY", "?", "#"] {
+        let text = with(&format!("[server]\npublic_url = \"https://gateway.example/scrm{end}\""));
+        let expected =
+            "server.public_url (from gateway.toml): expected an absolute URL without user, query and fragment";
+        refused(&check(folder.path(), &text, &[]).await, &[expected], end);
+    }
+    let text = with("[server]\npublic_url = \"https://gateway.example/scrm\"");
+    let output = check(folder.path(), &text, &[]).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+}
