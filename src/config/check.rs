@@ -236,7 +236,7 @@ impl<'a> Checker<'a> {
     fn cursor_keys(&mut self, path: Option<&Path>) -> Option<Arc<Live<CursorKeys>>> {
         const KEY: &str = "cursor.key_file";
         let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
-        let keys = Live::of_file(KEY, path?, parse).map_err(|why| self.reject(KEY, why));
+        let keys = Live::of_file(KEY, path?, parse).map_err(|error| self.reject(KEY, error.to_string()));
         keys.ok().map(Arc::new)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use crate::edge::{Issuer, IssuerKeys, JwksUrl, KeySet};
-use crate::live::Live;
+use crate::live::{FileError, Live};
 use crate::outbound::{self, Way};
 
 use super::check::Checker;
@@ -92,7 +92,12 @@ impl Checker<'_> {
             ("secret", KeySet::of_secret(secret, &raw.algorithms).map(Live::fixed))
         } else if let Some((file, path, parse)) = file {
             let algorithms = raw.algorithms.clone();
-            (file, Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms)))
+            let keys = Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms));
+            let message = |error: FileError| match file {
+                "secret_file" => error.with_inline("secret"),
+                _ => error.to_string(),
+            };
+            (file, keys.map_err(message))
         } else {
             return self.jwks_url(&key, raw.jwks_url.as_deref()?, raw).map(IssuerKeys::Fetched);
         };

@@ -58,7 +58,7 @@ impl SourceSecret {
             (None, Some(path)) => {
                 let parse = move |bytes: &[u8]| usable(text(bytes)?);
                 Live::of_file(format!("sources.{source}.{file_key}"), &path, parse)
-                    .map_err(|why| fault(file_key, why))?
+                    .map_err(|error| fault(file_key, error.with_inline(inline_key)))?
             }
             (Some(_), Some(_)) => {
                 return Err(fault(inline_key, format!("expected either {inline_key} or {file_key}, not both")));

@@ -41,9 +41,9 @@ issuer = "logn"
 subject = "crm"
 sources = ["tanma", "juzzibot"]
 [cursor]
-key_file = "no-such-key"
+key_file = "./no-such-key"
 [outbound]
-ca_file = "no-such-ca"
+ca_file = "./no-such-ca"
 [cors]
 origins = ["*"]
 [sources.juzibot]
@@ -55,7 +55,7 @@ timeout = "0s"
 attempts = 0
 [sources.tanma]
 kind = "tanma"
-app_key_file = "no-such-app-key"
+app_key_file = "./no-such-app-key"
 page_size = 0
 "#;
     std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
@@ -74,8 +74,8 @@ page_size = 0
         "auth.issuers.second.algorithms (from gateway.toml): expected one of `HS256`",
         "callers.crm.issuer (from gateway.toml): unknown issuer \"logn\" (configured: login, second); did you mean \"login\"?",
         "callers.crm.sources (from gateway.toml): unknown source \"juzzibot\" (configured: juzibot, tanma); did you mean \"juzibot\"?",
-        "cursor.key_file (from gateway.toml): no-such-key cannot be read",
-        "outbound.ca_file (from gateway.toml): ",
+        "cursor.key_file (from gateway.toml): ./no-such-key cannot be read",
+        "outbound.ca_file (from gateway.toml): ./no-such-ca cannot be read",
         "cors.origins (from gateway.toml): expected origins",
         "sources.juzibot.base_url (from gateway.toml): plain http is taken to a loopback address only",
         "sources.juzibot.tokn_file (from gateway.toml): unknown key; did you mean \"token_file\"?",
@@ -83,7 +83,7 @@ page_size = 0
         "sources.juzibot.retry.attempts (from gateway.toml): expected a number from 1 to 10",
         "sources.tanma.base_url (from gateway.toml): is required",
         "sources.tanma.app_id (from gateway.toml): is required",
-        "sources.tanma.app_key_file (from gateway.toml): no-such-app-key cannot be read",
+        "sources.tanma.app_key_file (from gateway.toml): ./no-such-app-key cannot be read",
         "sources.tanma.page_size (from gateway.toml): expected a number from 1 to 1000",
     ];
     for name in ["check", "serve"] {

@@ -1,7 +1,7 @@
 //! Values of single settings: the forms that are accepted, and the error messages of the others.
 
 use super::configuration::{BASE, check, refused, replaced, with};
-use super::{command, run, stderr, stdout};
+use super::{stderr, stdout};
 
 #[tokio::test]
 async fn trusted_proxies_take_addresses_and_networks() {
@@ -61,4 +61,26 @@ async fn public_url_with_query_or_fragment_is_refused() {
     let text = with("[server]\npublic_url = \"https://gateway.example/scrm\"");
     let output = check(folder.path(), &text, &[]).await;
     assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn value_given_as_a_file_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let jwks = replaced("algorithms", "algorithms = [\"RS256\"]");
+    let tanma = "[sources.tanma]\nkind = \"tanma\"\nbase_url = \"https://tanma.example\"\napp_id = \"a\"\napp_key_file = \"CANARY\"";
+    for (text, key, inline) in [
+        (replaced("token", "token_file = \"CANARY\""), "sources.juzibot.token_file", Some("token")),
+        (with(tanma), "sources.tanma.app_key_file", Some("app_key")),
+        (replaced("secret", "secret_file = \"CANARY\""), "auth.issuers.login.secret_file", Some("secret")),
+        (jwks.replace("secret =", "jwks_file = \"CANARY\" #"), "auth.issuers.login.jwks_file", None),
+        (jwks.replace("secret =", "public_key_file = \"CANARY\" #"), "auth.issuers.login.public_key_file", None),
+        (with("[cursor]\nkey_file = \"CANARY\""), "cursor.key_file", None),
+        (with("[outbound]\nca_file = \"CANARY\""), "outbound.ca_file", None),
+    ] {
+        let output = check(folder.path(), &text, &[]).await;
+        let hint = inline.map(|inline| format!("; use {inline} to set the value itself")).unwrap_or_default();
+        let reason = "No such file or directory (os error 2)";
+        let expected = format!("error: {key} (from gateway.toml): the file cannot be read: {reason}{hint}\n");
+        refused(&output, &[&expected], key);
+    }
 }
