@@ -19,7 +19,7 @@ use crate::service::walk::StreamLimits;
 use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
 use crate::telemetry;
-use crate::upstream::{self, PREFIX, Reason, SourceConfig, Unreadable, origin, read_section};
+use crate::upstream::{self, HIDDEN, HIDDEN_GIVEN, PREFIX, Reason, SourceConfig, Unreadable, origin, read_section};
 
 use super::error::Error;
 use super::{Config, ConfigError, Log, RateLimit, Server, keys, raw, warnings};
@@ -260,7 +260,9 @@ impl<'a> Checker<'a> {
             ca_file: raw.ca_file.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             propagate_trace: telemetry.propagate_to_sources,
         };
-        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
+        if proxy.is_some_and(|proxy| proxy.expose_secret().contains(HIDDEN)) {
+            self.reject("outbound.proxy", HIDDEN_GIVEN.replacen("is", "contains", 1));
+        } else if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
             self.reject("outbound.proxy", "expected a URL, such as \"http://proxy:3128\"");
         } else if let Err(error) = outbound::check(&client) {
             let key = if matches!(error, ClientError::Build(_)) { "outbound" } else { "outbound.ca_file" };

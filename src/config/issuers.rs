@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use secrecy::ExposeSecret;
 
 use crate::edge::{Issuer, IssuerKeys, JwksUrl, KeySet};
 use crate::live::{FileError, Live};
 use crate::outbound::{self, Way};
+use crate::upstream::{HIDDEN, HIDDEN_GIVEN};
 
 use super::check::Checker;
 use super::raw;
@@ -88,7 +90,9 @@ impl Checker<'_> {
             ("jwks_file", &raw.jwks_file, KeySet::of_jwks),
         ];
         let file = files.into_iter().find_map(|(name, path, parse)| Some((name, path.as_ref()?, parse)));
-        let (given, keys) = if let Some(secret) = &raw.secret {
+        let (given, keys) = if raw.secret.as_ref().is_some_and(|secret| secret.expose_secret() == HIDDEN) {
+            ("secret", Err(HIDDEN_GIVEN.to_owned()))
+        } else if let Some(secret) = &raw.secret {
             ("secret", KeySet::of_secret(secret, &raw.algorithms).map(Live::fixed))
         } else if let Some((file, path, parse)) = file {
             let algorithms = raw.algorithms.clone();

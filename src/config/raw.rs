@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::ClientAddressHeader;
 use crate::outbound::has_credentials;
-use crate::upstream::{SourceConfig, hidden, is_plain, list, word};
+use crate::upstream::{HIDDEN, SourceConfig, hidden, is_plain, list, word};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -330,7 +330,7 @@ fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, seriali
         Some(url) if has_credentials(&url) => {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             let host = url.host_str().unwrap_or_default();
-            serializer.serialize_str(&format!("{}://[hidden]@{host}{port}", url.scheme()))
+            serializer.serialize_str(&format!("{}://{HIDDEN}@{host}{port}", url.scheme()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),
         None => serializer.serialize_none(),

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::live::{Live, Reread};
 use crate::model::SourceName;
 
-use super::ConfigError;
+use super::config::{ConfigError, HIDDEN, HIDDEN_GIVEN};
 use super::redact::Redactor;
 
 /// A source's secret of now. Clones are of the same secret.
@@ -101,6 +101,9 @@ fn sound(secret: &SecretString) -> Result<(), &'static str> {
     let secret = secret.expose_secret();
     if secret.is_empty() {
         return Err("is empty");
+    }
+    if secret == HIDDEN {
+        return Err(HIDDEN_GIVEN);
     }
     if secret.contains(char::is_control) { Err("expected one line without control characters") } else { Ok(()) }
 }

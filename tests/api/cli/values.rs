@@ -84,3 +84,25 @@ async fn value_given_as_a_file_is_not_repeated() {
         refused(&output, &[&expected], key);
     }
 }
+
+#[tokio::test]
+async fn hidden_secret_of_check_is_refused_as_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "[hidden]\n").unwrap();
+    let hidden = "\"[hidden]\", which check prints in place of a secret: the output of check has no secrets";
+    let tanma = "[sources.tanma]\nkind = \"tanma\"\nbase_url = \"https://tanma.example\"\napp_id = \"a\"\napp_key = \"[hidden]\"";
+    for (text, key) in [
+        (replaced("token", "token = \"[hidden]\""), "sources.juzibot.token (from gateway.toml): is"),
+        (replaced("token", "token_file = \"token\""), "sources.juzibot.token_file (from gateway.toml): is"),
+        (with(tanma), "sources.tanma.app_key (from gateway.toml): is"),
+        (replaced("secret", "secret = \"[hidden]\""), "auth.issuers.login.secret (from gateway.toml): is"),
+        (
+            with("[outbound]\nproxy = \"http://[hidden]@proxy.example:3128\""),
+            "outbound.proxy (from gateway.toml): contains",
+        ),
+    ] {
+        let output = check(folder.path(), &text, &[]).await;
+        refused(&output, &[&format!("error: {key} {hidden}\n")], key);
+        assert_eq!(stderr(&output).matches("error: ").count(), 1, "{}", stderr(&output));
+    }
+}
