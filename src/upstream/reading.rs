@@ -196,6 +196,11 @@ pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     T::deserialize(serde::de::value::StringDeserializer::new(text))
 }
 
+/// Returns the elements of a list that is written with commas between them.
+pub fn elements(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
 /// A list, or in the environment its elements with commas between.
 pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
@@ -206,7 +211,7 @@ pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     }
     let parts = match Form::deserialize(deserializer).map_err(|_| D::Error::custom("expected a list of strings"))? {
         Form::List(parts) => parts,
-        Form::Text(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        Form::Text(text) => elements(&text),
     };
     let parse = |part: String| T::deserialize(serde::de::value::StringDeserializer::<D::Error>::new(part));
     parts.into_iter().map(parse).collect()

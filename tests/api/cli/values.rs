@@ -106,3 +106,22 @@ async fn hidden_secret_of_check_is_refused_as_a_secret() {
         assert_eq!(stderr(&output).matches("error: ").count(), 1, "{}", stderr(&output));
     }
 }
+
+#[tokio::test]
+async fn codes_are_set_by_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [
+        ("SCRM_GATEWAY__SOURCES__JUZIBOT__CODES__CREDENTIALS", "40001, 40014"),
+        ("SCRM_GATEWAY__SOURCES__JUZIBOT__CODES__SET_REMARKS__INVALID", "7"),
+    ];
+    let output = check(folder.path(), BASE, &variables).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown: toml::Table = stdout(&output).parse().unwrap();
+    let codes = &shown["sources"]["juzibot"]["codes"];
+    assert_eq!(codes["credentials"], toml::Value::from(vec!["40001", "40014"]));
+    assert_eq!(codes["set_remarks"]["invalid"], toml::Value::from(vec!["7"]));
+    let output = check(folder.path(), &with("codes = { invalid = [[1]] }"), &[]).await;
+    let expected =
+        "sources.juzibot.codes.invalid (from gateway.toml): expected a list of codes, such as [40001, \"E7\"]\n";
+    refused(&output, &[expected], "a list in a list");
+}
