@@ -221,6 +221,14 @@ async fn mistake_is_one_error_that_names_what_is_wrong() {
             after("[callers.x]\nissuer = \"login\"\nsubject = \"s\"\nsources = [\"nowhere\"]"),
             "callers.x.sources (from gateway.toml): unknown source \"nowhere\" (configured: juzibot)",
         ),
+        (
+            after("[callers.a]\nissuer = \"x\"\nsubject = \"s\""),
+            "callers.a.issuer (from gateway.toml): unknown issuer \"x\" (configured: login); expected a name under auth.issuers",
+        ),
+        (
+            after("[callers.a]\nissuer = \"https://CANARY\"\nsubject = \"s\""),
+            "callers.a.issuer (from gateway.toml): unknown issuer (configured: login); expected a name under auth.issuers",
+        ),
         // A section with errors is still there to what refers to it.
         (
             format!("source_order = [\"juzibot\"]\n{}", replaced("token", "token = \"\"")),
