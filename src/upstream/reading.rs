@@ -71,6 +71,9 @@ impl Unreadable {
         if let Some((field, known)) = unknown_field(&text) {
             return Self::unknown(loaded, &key, field, known);
         }
+        if let Some(form) = unknown_value(&text) {
+            return Self::at(loaded, key, Reason::Form(form));
+        }
         // What was found is dropped: it may be a secret.
         let expected = text.rsplit_once(", expected ").map(|(_found, expected)| expected);
         let expected = expected.or_else(|| text.strip_prefix("expected "));
@@ -127,6 +130,16 @@ pub fn variable(key: &str) -> String {
 fn unknown_field(message: &str) -> Option<(&str, Vec<String>)> {
     let (field, known) = message.strip_prefix("unknown field `")?.split_once("`, ")?;
     Some((field, known.split('`').skip(1).step_by(2).map(str::to_owned).collect()))
+}
+
+/// Converts serde's message about a value that an enumeration does not have. Repeats the value only where it looks like one.
+fn unknown_value(message: &str) -> Option<String> {
+    let (found, expected) = message.strip_prefix("unknown variant `")?.rsplit_once("`, expected ")?;
+    let similar = closest(found, expected.split('`').skip(1).step_by(2));
+    let is_shown = similar.is_some() || is_plain(found);
+    let found = if is_shown { format!("unknown value \"{found}\"; ") } else { String::new() };
+    let hint = similar.map(|similar| format!("; did you mean \"{similar}\"?")).unwrap_or_default();
+    Some(format!("{found}expected {expected}{hint}"))
 }
 
 /// The forms that libraries expect, as a person would write them.

@@ -71,7 +71,7 @@ page_size = 0
         "auth.leeway (from gateway.toml): expected at most 30s",
         "auth.issuers.login.secret (from gateway.toml): expected secrets of 32 bytes or more",
         "auth.issuers.second.audience (from gateway.toml): expected at least one audience",
-        "auth.issuers.second.algorithms (from gateway.toml): expected one of `HS256`",
+        "auth.issuers.second.algorithms (from gateway.toml): unknown value \"none\"; expected one of `HS256`",
         "callers.crm.issuer (from gateway.toml): unknown issuer \"logn\" (configured: login, second); did you mean \"login\"?",
         "callers.crm.sources (from gateway.toml): unknown source \"juzzibot\" (configured: juzibot, tanma); did you mean \"juzibot\"?",
         "cursor.key_file (from gateway.toml): ./no-such-key cannot be read",
@@ -228,6 +228,27 @@ async fn mistake_is_one_error_that_names_what_is_wrong() {
         (
             after("[callers.a]\nissuer = \"https://CANARY\"\nsubject = \"s\""),
             "callers.a.issuer (from gateway.toml): unknown issuer (configured: login); expected a name under auth.issuers",
+        ),
+        // Enumerations.
+        (
+            after("[log]\nformat = \"xml\""),
+            "log.format (from gateway.toml): unknown value \"xml\"; expected `json` or `text`",
+        ),
+        (
+            after("[log]\nformat = \"CANARY-0123456789\""),
+            "log.format (from gateway.toml): expected `json` or `text`",
+        ),
+        (
+            replaced("kind", "kind = \"JuziBot\""),
+            "sources.juzibot.kind (from gateway.toml): unknown value \"JuziBot\"; expected `juzibot` or `tanma`; did you mean \"juzibot\"?",
+        ),
+        (
+            with("operations = [\"list_customers\", \"set_remark\"]"),
+            "sources.juzibot.operations (from gateway.toml): unknown value \"set_remark\"; expected one of `list_customers`, `get_by_external_user_id`, `get_by_union_id`, `set_remarks`, `add_follow_ups`; did you mean \"set_remarks\"?",
+        ),
+        (
+            replaced("algorithms", "algorithms = [\"hs256\"]"),
+            "auth.issuers.login.algorithms (from gateway.toml): unknown value \"hs256\"; expected one of `HS256`, `HS384`, `HS512`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`; did you mean \"HS256\"?",
         ),
         // A section with errors is still there to what refers to it.
         (
