@@ -1,7 +1,7 @@
 //! Values of single settings: the forms that are accepted, and the error messages of the others.
 
 use super::configuration::{BASE, check, refused, replaced, with};
-use super::{stderr, stdout};
+use super::{command, run, stderr, stdout};
 
 #[tokio::test]
 async fn trusted_proxies_take_addresses_and_networks() {
@@ -124,4 +124,32 @@ async fn codes_are_set_by_variables() {
     let expected =
         "sources.juzibot.codes.invalid (from gateway.toml): expected a list of codes, such as [40001, \"E7\"]\n";
     refused(&output, &[expected], "a list in a list");
+}
+
+#[tokio::test]
+async fn token_refuses_arguments_that_make_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let public = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/test-only-rsa.public.pem");
+    let issuer = "[auth.issuers.public]\nissuer = \"i\"\naudience = [\"a\"]\nalgorithms = [\"RS256\"]";
+    let text = with(&format!("{issuer}\npublic_key_file = \"{public}\""));
+    std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
+    let form = "expected a duration of at least 1s, such as \"1h\" or \"30m\"";
+    for (arguments, message) in [
+        (&["--sub", "x", "--issuer", "de"][..], "unknown issuer \"de\" (configured: login, public)\n"),
+        (
+            &["--sub", "x", "--issuer", "logn"],
+            "unknown issuer \"logn\" (configured: login, public); did you mean \"login\"?\n",
+        ),
+        (&["--sub", "x", "--issuer", "public"], "the issuer \"public\" has no secret to sign with\n"),
+        (&["--sub", ""], "a value is required for '--sub <SUB>'"),
+        (&["--sub", "x", "--ttl", "x"], form),
+        (&["--sub", "x", "--ttl", "0s"], form),
+    ] {
+        let arguments = [&["token", "--config", "gateway.toml"], arguments].concat();
+        let output = run(command(folder.path(), &arguments)).await;
+        assert!(!output.status.success() && stdout(&output).is_empty(), "{arguments:?}");
+        assert!(stderr(&output).contains(message), "{arguments:?}: {}", stderr(&output));
+    }
+    let output = run(command(folder.path(), &["token", "--config", "gateway.toml", "--sub", "x", "--ttl", "1m"])).await;
+    assert!(output.status.success(), "{}", stderr(&output));
 }
