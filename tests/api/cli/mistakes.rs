@@ -35,7 +35,7 @@ secret = "CANARY-short"
 issuer = "https://second.test"
 audience = []
 algorithms = ["none"]
-public_key_file = "no-such-file"
+public_key_file = "./no-such-file"
 [callers.crm]
 issuer = "logn"
 subject = "crm"
@@ -72,6 +72,7 @@ page_size = 0
         "auth.issuers.login.secret (from gateway.toml): expected secrets of 32 bytes or more",
         "auth.issuers.second.audience (from gateway.toml): expected at least one audience",
         "auth.issuers.second.algorithms (from gateway.toml): unknown value \"none\"; expected one of `HS256`",
+        "auth.issuers.second.public_key_file (from gateway.toml): ./no-such-file cannot be read",
         "callers.crm.issuer (from gateway.toml): unknown issuer \"logn\" (configured: login, second); did you mean \"login\"?",
         "callers.crm.sources (from gateway.toml): unknown source \"juzzibot\" (configured: juzibot, tanma); did you mean \"juzibot\"?",
         "cursor.key_file (from gateway.toml): ./no-such-key cannot be read",

@@ -153,3 +153,43 @@ async fn token_refuses_arguments_that_make_no_token() {
     let output = run(command(folder.path(), &["token", "--config", "gateway.toml", "--sub", "x", "--ttl", "1m"])).await;
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+#[tokio::test]
+async fn every_error_of_a_section_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+[auth.issuers.file]
+issuer = "https://login.test"
+audience = []
+algorithms = []
+secret_file = "./of-nobody"
+[auth.issuers.url]
+issuer = "https://login.test"
+audience = []
+algorithms = ["HS256"]
+jwks_url = "http://login.test"
+jwks_refresh = "0s"
+[sources.juzibot]
+kind = "juzibot"
+base_url = "https://hub.test"
+token = "CANARY"
+operations = ["everything"]
+nonsense = 1
+tokn = "CANARY"
+"#;
+    let output = check(folder.path(), text, &[]).await;
+    let expected = [
+        "auth.issuers.file.audience (from gateway.toml): expected at least one",
+        "auth.issuers.file.algorithms (from gateway.toml): expected HS256",
+        "auth.issuers.file.secret_file (from gateway.toml): ./of-nobody cannot be read",
+        "auth.issuers.url.audience (from gateway.toml): expected at least one",
+        "auth.issuers.url.algorithms (from gateway.toml): expected HS256",
+        "auth.issuers.url.jwks_url (from gateway.toml): expected an absolute https URL",
+        "auth.issuers.url.jwks_refresh (from gateway.toml): expected 1s to 24h",
+        "sources.juzibot.operations (from gateway.toml): unknown value \"everything\"",
+        "sources.juzibot.nonsense (from gateway.toml): unknown key",
+        "sources.juzibot.tokn (from gateway.toml): unknown key",
+    ];
+    refused(&output, &expected, text);
+    assert_eq!(stderr(&output).matches("error: ").count(), expected.len(), "{}", stderr(&output));
+}
