@@ -36,6 +36,37 @@ struct File<T> {
 
 type Seen = [u8; 32];
 
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system's reason.
+    #[error("{} cannot be read: {reason}", shown(path))]
+    Unreadable { path: PathBuf, reason: String },
+    /// The form that its content should have.
+    #[error("{0}")]
+    Content(String),
+}
+
+impl FileError {
+    /// Returns the message; where a value was probably given in place of the path, it names `inline`, the key for the value.
+    pub fn with_inline(&self, inline: &str) -> String {
+        match self {
+            Self::Unreadable { path, .. } if !is_path(path) => format!("{self}; use {inline} to set the value itself"),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Whether this is certainly a path. A word may be a secret that was given in place of one.
+fn is_path(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().contains(&b'/')
+}
+
+/// Formats the path of a file that cannot be read, unless it may be a secret.
+pub fn shown(path: &Path) -> String {
+    if is_path(path) { path.display().to_string() } else { "the file".to_owned() }
+}
+
 /// Something that can be read again.
 pub trait Reread: Send + Sync {
     /// Reads it again; tells whether there is another value now.
@@ -59,10 +90,10 @@ impl<T> Live<T> {
         key: impl Into<String>,
         path: &Path,
         parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FileError> {
         let (seen, bytes) = look(path);
-        let bytes = bytes.map_err(|error| format!("{} {error}", path.display()))?;
-        let current = ArcSwap::from_pointee(parse(&bytes)?);
+        let bytes = bytes.map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
+        let current = ArcSwap::from_pointee(parse(&bytes).map_err(FileError::Content)?);
         let file = File {
             key: key.into(),
             path: path.to_owned(),
@@ -93,7 +124,7 @@ impl<T: Send + Sync> Reread for Live<T> {
         if std::mem::replace(&mut *seen, now) == now {
             return false;
         }
-        match bytes.and_then(|bytes| parse(&bytes)) {
+        match bytes.map_err(|reason| format!("cannot be read: {reason}")).and_then(|bytes| parse(&bytes)) {
             Ok(value) => {
                 self.current.store(Arc::new(value));
                 is_usable.store(true, Ordering::Relaxed);
@@ -121,7 +152,7 @@ impl<T> fmt::Debug for Live<T> {
 }
 
 fn look(path: &Path) -> (Seen, Result<Vec<u8>, String>) {
-    let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+    let read = std::fs::read(path).map_err(|error| error.to_string());
     let (kind, bytes) = match &read {
         Ok(bytes) => (b"read", bytes.as_slice()),
         Err(error) => (b"fail", error.as_bytes()),
@@ -235,7 +266,7 @@ mod tests {
     fn what_cannot_be_used_at_the_start_is_said_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
-        let fault = |path: &Path| Live::of_file("a.number_file", path, number).unwrap_err();
+        let fault = |path: &Path| Live::of_file("a.number_file", path, number).unwrap_err().to_string();
         assert!(fault(&path).contains("cannot be read"));
         std::fs::write(&path, "a secret").unwrap();
         assert_eq!(fault(&path), "expected a number");

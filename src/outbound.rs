@@ -7,6 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use crate::live::shown;
+
 /// What all calls share of the way out.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
@@ -21,8 +23,8 @@ pub struct ClientConfig {
 /// A client that cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("outbound.ca_file: {0}")]
-    CaFile(std::io::Error),
+    #[error("outbound.ca_file: {} cannot be read: {error}", shown(path))]
+    CaFile { path: PathBuf, error: std::io::Error },
     #[error("outbound.ca_file: expected at least one certificate in PEM")]
     NoAuthority,
     #[error("outbound: {0}")]
@@ -59,7 +61,7 @@ pub fn client(
         builder = builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(ClientError::build)?);
     }
     if let Some(path) = &shared.ca_file {
-        let pem = std::fs::read(path).map_err(ClientError::CaFile)?;
+        let pem = std::fs::read(path).map_err(|error| ClientError::CaFile { path: path.clone(), error })?;
         let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(ClientError::build)?;
         if authorities.is_empty() {
             // With none, nobody could be trusted; that shows now rather than with the first call.

@@ -125,6 +125,10 @@ async fn serve(args: &ConfigArgs) -> Result<(), CliError> {
     let config = args.load()?;
     telemetry::init(&config.log.level, config.log.json, Output::Stdout)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if !telemetry::applies_to_gateway(&config.log.level) {
+        // The log that is off by mistake cannot show them.
+        say_warnings(&config);
+    }
     let stop = stop_signal()?;
     let gateway = app::start(&config).await?;
     // To the end of the drain.
@@ -147,9 +151,13 @@ fn check(args: &ConfigArgs) -> Result<(), CliError> {
     let config = args.load()?;
     app::check(&config)?;
     say(&config.shown)?;
-    config.warnings.iter().for_each(|warning| say_error(&format!("warning: {warning}")));
+    say_warnings(&config);
     say_error("configuration is valid");
     Ok(())
+}
+
+fn say_warnings(config: &Config) {
+    config.warnings.iter().for_each(|warning| say_error(&format!("warning: {warning}")));
 }
 
 /// Ends when the process is asked to: SIGTERM or SIGINT. The signals are taken from the moment of the call.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::edge::{Issuer, IssuerKeys};
+use crate::suggest::closest;
 
 use super::{CliError, ConfigArgs, say};
 
@@ -21,7 +22,7 @@ pub(super) struct TokenArgs {
     #[arg(long)]
     issuer: Option<String>,
     /// The subject: the caller's name.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     sub: String,
     /// The scopes, with spaces between.
     #[arg(long, default_value = "customers:read")]
@@ -29,8 +30,8 @@ pub(super) struct TokenArgs {
     /// A source that the caller may see; may be given several times. None: as the configuration has it.
     #[arg(long = "source")]
     sources: Vec<String>,
-    /// How long the token holds, such as "1h".
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    /// How long the token is valid, such as "1h".
+    #[arg(long, default_value = "1h", value_parser = duration)]
     ttl: Duration,
 }
 
@@ -38,6 +39,10 @@ pub(super) struct TokenArgs {
 pub(super) enum TokenError {
     #[error("no issuer of the configuration has a secret to sign with")]
     NoSecret,
+    #[error("the issuer \"{0}\" has no secret to sign with")]
+    NoSecretOf(String),
+    #[error("unknown issuer \"{name}\" (configured: {configured}){hint}")]
+    UnknownIssuer { name: String, configured: String, hint: String },
     #[error("several issuers have a secret; name one with --issuer")]
     Ambiguous,
     #[error("the token cannot be signed")]
@@ -54,6 +59,12 @@ struct Claims<'a> {
     sources: Option<&'a [String]>,
     iat: i64,
     exp: i64,
+}
+
+/// Parses a duration of at least a second.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_secs(1));
+    duration.ok_or("expected a duration of at least 1s, such as \"1h\" or \"30m\"")
 }
 
 pub(super) fn run(args: &TokenArgs) -> Result<(), CliError> {
@@ -80,14 +91,28 @@ pub(super) fn sign(
 }
 
 fn signer<'a>(config: &'a Config, name: Option<&str>) -> Result<(&'a Issuer, SecretString), TokenError> {
+    let issuers = &config.auth.issuers;
+    if let Some(name) = name.filter(|name| issuers.iter().all(|issuer| issuer.name != *name)) {
+        return Err(unknown_issuer(name, issuers));
+    }
     let wanted = |issuer: &&Issuer| name.is_none_or(|name| issuer.name == name);
-    let mut signers = config.auth.issuers.iter().filter(wanted).filter_map(|issuer| match &issuer.keys {
+    let mut signers = issuers.iter().filter(wanted).filter_map(|issuer| match &issuer.keys {
         IssuerKeys::Held(live) => Some((issuer, live.get().signing_secret()?.clone())),
         IssuerKeys::Fetched(_) => None,
     });
     match (signers.next(), signers.next()) {
         (Some(one), None) => Ok(one),
         (Some(_), Some(_)) => Err(TokenError::Ambiguous),
-        (None, _) => Err(TokenError::NoSecret),
+        (None, _) => Err(name.map_or(TokenError::NoSecret, |name| TokenError::NoSecretOf(name.to_owned()))),
+    }
+}
+
+fn unknown_issuer(name: &str, issuers: &[Issuer]) -> TokenError {
+    let configured: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+    let hint = closest(name, configured.iter().copied()).map(|meant| format!("; did you mean \"{meant}\"?"));
+    TokenError::UnknownIssuer {
+        name: name.to_owned(),
+        configured: configured.join(", "),
+        hint: hint.unwrap_or_default(),
     }
 }

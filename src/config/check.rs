@@ -19,7 +19,7 @@ use crate::service::walk::StreamLimits;
 use crate::store::idempotency::Bounds;
 use crate::store::quota::QuotaConfig;
 use crate::telemetry;
-use crate::upstream::{self, PREFIX, Reason, SourceConfig, Unreadable, origin, read_section};
+use crate::upstream::{self, HIDDEN, HIDDEN_GIVEN, PREFIX, Reason, SourceConfig, Unreadable, origin, read_section};
 
 use super::error::Error;
 use super::{Config, ConfigError, Log, RateLimit, Server, keys, raw, warnings};
@@ -193,10 +193,11 @@ impl<'a> Checker<'a> {
                 self.reject(key, "expected a number of at least 1");
             }
         }
-        let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && !outbound::has_credentials(url);
-        let public_url = raw.public_url.as_deref().map(|text| Url::parse(text).ok().filter(sound));
+        let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && url.query().is_none();
+        let public_url = raw.public_url.as_deref().map(|text| outbound::absolute(text).filter(sound));
         if public_url == Some(None) {
-            let expected = "expected an absolute URL without user, such as \"https://gateway.example/scrm\"";
+            let expected =
+                "expected an absolute URL without user, query and fragment, such as \"https://gateway.example/scrm\"";
             self.reject("server.public_url", expected);
         }
         Server {
@@ -235,7 +236,7 @@ impl<'a> Checker<'a> {
     fn cursor_keys(&mut self, path: Option<&Path>) -> Option<Arc<Live<CursorKeys>>> {
         const KEY: &str = "cursor.key_file";
         let parse = |lines: &[u8]| CursorKeys::of_lines(lines).map_err(|short| short.to_string());
-        let keys = Live::of_file(KEY, path?, parse).map_err(|why| self.reject(KEY, why));
+        let keys = Live::of_file(KEY, path?, parse).map_err(|error| self.reject(KEY, error.to_string()));
         keys.ok().map(Arc::new)
     }
 
@@ -259,7 +260,9 @@ impl<'a> Checker<'a> {
             ca_file: raw.ca_file.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             propagate_trace: telemetry.propagate_to_sources,
         };
-        if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
+        if proxy.is_some_and(|proxy| proxy.expose_secret().contains(HIDDEN)) {
+            self.reject("outbound.proxy", HIDDEN_GIVEN.replacen("is", "contains", 1));
+        } else if proxy.is_some_and(|proxy| Url::parse(proxy.expose_secret()).is_err()) {
             self.reject("outbound.proxy", "expected a URL, such as \"http://proxy:3128\"");
         } else if let Err(error) = outbound::check(&client) {
             let key = if matches!(error, ClientError::Build(_)) { "outbound" } else { "outbound.ca_file" };

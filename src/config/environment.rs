@@ -1,7 +1,8 @@
 //! The environment's variables: which of them are ours, which are misspelt, and which are not meant for the gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::fmt;
 
 use crate::suggest::closest;
 use crate::upstream::{PREFIX, variable};
@@ -13,12 +14,22 @@ use super::keys;
 pub(crate) const CONFIG_FILE: &str = "SCRM_GATEWAY_CONFIG";
 
 /// The variables that begin with the gateway's prefix.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Environment {
     /// Those of the form `SCRM_GATEWAY__SECTION__KEY`.
     pub(super) values: HashMap<String, String>,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<String>,
+}
+
+/// The names only: the values may be secrets.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { values, errors, warnings } = self;
+        let names: BTreeSet<&String> = values.keys().collect();
+        let mut fields = f.debug_struct("Environment");
+        fields.field("names", &names).field("errors", errors).field("warnings", warnings).finish()
+    }
 }
 
 impl Environment {
@@ -143,6 +154,16 @@ mod tests {
             };
             assert_eq!(suggested, suggestion, "{name}");
         }
+    }
+
+    #[test]
+    fn debug_output_has_names_and_no_values() {
+        let name = "SCRM_GATEWAY__SOURCES__JUZIBOT__TOKEN";
+        let variables = [name, "SCRM_GATEWAY_VERSION", "SCRM_GATEWAY_LOG_LEVL"];
+        let environment = Environment::of(variables.into_iter().map(|name| (name.into(), "CANARY".into())));
+        assert_eq!(environment.values[name], "CANARY");
+        let shown = format!("{environment:?}");
+        assert!(shown.contains(name) && !shown.contains("CANARY"), "{shown}");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) enum Error {
     /// A variable whose name is almost that of a key.
     #[error("environment variable {name}: not a variable of the gateway; did you mean \"{suggestion}\"?")]
     Variable { name: String, suggestion: String },
+    /// A variable of a source, issuer or caller that is not configured.
+    #[error("environment variable {variable}: no {what} \"{name}\" is configured; did you mean \"{suggestion}\"?")]
+    Misnamed { variable: String, what: &'static str, name: String, suggestion: String },
     #[error("environment variable {name}: expected text in UTF-8")]
     NoText { name: String },
     #[error("no configuration file was given; pass it with --config FILE or set SCRM_GATEWAY_CONFIG")]

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::edge::{Issuer, IssuerKeys, JwksUrl, KeySet};
-use crate::live::Live;
+use crate::live::{FileError, Live};
 use crate::outbound::{self, Way};
+use crate::upstream::{HIDDEN, HIDDEN_GIVEN};
 
 use super::check::Checker;
 use super::raw;
@@ -46,8 +48,14 @@ impl Checker<'_> {
                 self.reject(key(given), "goes with jwks_url only");
             }
         }
-        // Keys are read for their algorithms: without a fitting list every error of theirs would follow from that.
-        let keys = if fit && has_one_key { self.issuer_keys(name, raw)? } else { return None };
+        if !has_one_key {
+            return None;
+        }
+        if !fit {
+            self.key_source(name, raw);
+            return None;
+        }
+        let keys = self.issuer_keys(name, raw)?;
         Some(Issuer {
             name: name.to_owned(),
             issuer: raw.issuer.clone(),
@@ -80,19 +88,34 @@ impl Checker<'_> {
         (count, count == 1)
     }
 
+    /// Checks the secret, file or URL of keys that are not read: keys are read for their algorithms, and without a fitting list every
+    /// error of theirs would follow from that.
+    fn key_source(&mut self, name: &str, raw: &raw::Issuer) {
+        let key = |key: &str| format!("auth.issuers.{name}.{key}");
+        for (file, path, _) in files(raw) {
+            if let Some(path) = path
+                && let Err(error) = Live::of_file(key(file), path, |_| Ok(()))
+            {
+                self.reject(key(file), message(file, &error));
+            }
+        }
+        if let Some(Err(why)) = raw.secret.as_ref().map(|secret| of_secret(secret, &[Algorithm::HS256])) {
+            self.reject(key("secret"), why);
+        }
+        if let Some(url) = &raw.jwks_url {
+            let _checked = self.jwks_url(&key, url, raw);
+        }
+    }
+
     fn issuer_keys(&mut self, name: &str, raw: &raw::Issuer) -> Option<IssuerKeys> {
         let key = |key: &str| format!("auth.issuers.{name}.{key}");
-        let files: [(_, &Option<PathBuf>, Parse); 3] = [
-            ("secret_file", &raw.secret_file, KeySet::of_secrets),
-            ("public_key_file", &raw.public_key_file, KeySet::of_pem),
-            ("jwks_file", &raw.jwks_file, KeySet::of_jwks),
-        ];
-        let file = files.into_iter().find_map(|(name, path, parse)| Some((name, path.as_ref()?, parse)));
+        let file = files(raw).into_iter().find_map(|(name, path, parse)| Some((name, path.as_ref()?, parse)));
         let (given, keys) = if let Some(secret) = &raw.secret {
-            ("secret", KeySet::of_secret(secret, &raw.algorithms).map(Live::fixed))
+            ("secret", of_secret(secret, &raw.algorithms).map(Live::fixed))
         } else if let Some((file, path, parse)) = file {
             let algorithms = raw.algorithms.clone();
-            (file, Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms)))
+            let keys = Live::of_file(key(file), path, move |bytes| parse(bytes, &algorithms));
+            (file, keys.map_err(|error| message(file, &error)))
         } else {
             return self.jwks_url(&key, raw.jwks_url.as_deref()?, raw).map(IssuerKeys::Fetched);
         };
@@ -117,4 +140,25 @@ impl Checker<'_> {
         }
         Some(JwksUrl { url: url?, refresh, cool_down })
     }
+}
+
+/// The keys that name files, their paths, and how each file is parsed.
+fn files(raw: &raw::Issuer) -> [(&'static str, &Option<PathBuf>, Parse); 3] {
+    [
+        ("secret_file", &raw.secret_file, KeySet::of_secrets),
+        ("public_key_file", &raw.public_key_file, KeySet::of_pem),
+        ("jwks_file", &raw.jwks_file, KeySet::of_jwks),
+    ]
+}
+
+fn of_secret(secret: &SecretString, algorithms: &[Algorithm]) -> Result<KeySet, String> {
+    if secret.expose_secret() == HIDDEN {
+        return Err(HIDDEN_GIVEN.to_owned());
+    }
+    KeySet::of_secret(secret, algorithms)
+}
+
+/// The message about a file that cannot be used.
+fn message(file: &str, error: &FileError) -> String {
+    if file == "secret_file" { error.with_inline("secret") } else { error.to_string() }
 }

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod issuers;
 mod keys;
+mod misnamed;
 mod names;
 mod raw;
 mod warnings;
@@ -106,7 +107,7 @@ impl Config {
     /// # Errors
     /// Every error in the configuration; each names the key, where it came from and the expected form.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let Environment { values, mut errors, warnings } = Environment::of(std::env::vars_os());
+        let Environment { mut values, mut errors, warnings } = Environment::of(std::env::vars_os());
         let mut builder = config::Config::builder();
         if let Some(path) = path {
             match std::fs::read_to_string(path) {
@@ -118,6 +119,9 @@ impl Config {
         // What a broken file leaves of the configuration would only have errors that follow from that.
         if errors.iter().any(|error| matches!(error, Error::File { .. } | Error::Syntax { .. })) {
             return Err(ConfigError::new(errors));
+        }
+        if let Ok(file) = builder.clone().build() {
+            errors.extend(misnamed::take(&mut values, &file));
         }
         let variables = config::Environment::with_prefix(PREFIX).prefix_separator("__").separator("__");
         let loaded = builder.add_source(variables.source(Some(values.into_iter().collect()))).build();

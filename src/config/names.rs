@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::edge::{CallerConfig, Issuer};
 use crate::model::{InvalidSourceName, SourceName};
 use crate::suggest::closest;
-use crate::upstream::SourceConfig;
+use crate::upstream::{SourceConfig, is_plain};
 
 use super::check::Checker;
 use super::raw;
@@ -38,7 +38,7 @@ impl Checker<'_> {
         let mut listed = BTreeSet::new();
         for (index, name) in order.iter().enumerate() {
             if !declared.contains(name) {
-                self.reject(KEY, unknown("source", name, index, &declared));
+                self.reject(KEY, unknown("source", name, Some(index), &declared));
             } else if !listed.insert(name) {
                 self.reject(KEY, format!("source \"{name}\" is listed twice"));
             }
@@ -61,12 +61,12 @@ impl Checker<'_> {
     ) -> Option<CallerConfig> {
         let (declared, sources) = (self.declared("auth.issuers"), self.declared("sources"));
         if !declared.contains(&raw.issuer) {
-            let expected = unknown("issuer", &raw.issuer, 0, &declared);
+            let expected = unknown("issuer", &raw.issuer, None, &declared);
             self.reject(format!("callers.{name}.issuer"), format!("{expected}; expected a name under auth.issuers"));
         }
         for (index, source) in raw.sources.iter().flatten().enumerate() {
             if !sources.contains(source) {
-                self.reject(format!("callers.{name}.sources"), unknown("source", source, index, &sources));
+                self.reject(format!("callers.{name}.sources"), unknown("source", source, Some(index), &sources));
             }
         }
         let visible = raw.sources.as_ref().map(|names| names.iter().filter_map(|name| name.parse().ok()).collect());
@@ -85,17 +85,14 @@ impl Checker<'_> {
     }
 }
 
-/// The message about a name that is not configured.
-fn unknown(what: &str, name: &str, index: usize, configured: &[String]) -> String {
+/// Describes a name that is not configured. `index` is that of the list's entry, if the name stands in a list.
+fn unknown(what: &str, name: &str, index: Option<usize>, configured: &[String]) -> String {
     let similar = closest(name, configured.iter().map(String::as_str));
-    let named =
-        if similar.is_some() || is_plain(name) { format!(" \"{name}\"") } else { format!(" in entry {}", index + 1) };
+    let named = match index {
+        _ if similar.is_some() || is_plain(name) => format!(" \"{name}\""),
+        Some(index) => format!(" in entry {}", index + 1),
+        None => String::new(),
+    };
     let hint = similar.map(|similar| format!("; did you mean \"{similar}\"?")).unwrap_or_default();
     format!("unknown {what}{named} (configured: {}){hint}", configured.join(", "))
-}
-
-/// Whether a text looks like a name. Anything else may be a misplaced secret and is not repeated.
-fn is_plain(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    text.parse::<SourceName>().is_ok() && digits <= 4 && text.len() <= 24
 }

@@ -10,12 +10,12 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::edge::ClientAddressHeader;
 use crate::outbound::has_credentials;
-use crate::upstream::{SourceConfig, hidden, list, word};
+use crate::upstream::{HIDDEN, SourceConfig, hidden, is_plain, list, word};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,7 +55,7 @@ pub struct Server {
     #[serde(with = "crate::clock::duration")]
     pub merge_grace: Duration,
     pub body_limit: ByteSize,
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     #[serde(deserialize_with = "word")]
     pub client_address_header: ClientAddressHeader,
@@ -308,12 +308,29 @@ fn optional_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ve
     list(deserializer).map(Some)
 }
 
+/// A list of IP addresses and networks. An address is a network of itself alone.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let parse = |(index, text): (usize, String)| {
+        network(&text).ok_or_else(|| {
+            // Anything that does not look like an address or a host name may be a misplaced secret.
+            let is_numeric = text.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:/".contains(&byte));
+            let is_shown = is_plain(&text) || (is_numeric && text.len() <= 43 && text.contains(['.', ':']));
+            let entry = if is_shown { format!("\"{text}\"") } else { format!("entry {}", index + 1) };
+            D::Error::custom(format!("{entry} is not an IP address or network, such as \"10.0.0.7\" or \"10.0.0.0/8\""))
+        })
+    };
+    list::<D, String>(deserializer)?.into_iter().enumerate().map(parse).collect()
+}
+
 /// A URL whose user and password are hidden.
 #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
 fn without_credentials<S: serde::Serializer>(url: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     match url.as_ref().and_then(|url| url::Url::parse(url.expose_secret()).ok()) {
         Some(url) if has_credentials(&url) => {
-            serializer.serialize_str(&format!("{}://[hidden]@{}", url.scheme(), url.host_str().unwrap_or_default()))
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let host = url.host_str().unwrap_or_default();
+            serializer.serialize_str(&format!("{}://{HIDDEN}@{host}{port}", url.scheme()))
         }
         Some(url) => serializer.serialize_str(url.as_str()),
         None => serializer.serialize_none(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::outbound::Way;
+use crate::telemetry;
 
 use super::Config;
 
@@ -55,6 +56,10 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     warn(
         !config.auth.default_sources_all && config.callers.iter().all(|caller| caller.sources.is_none()),
         "auth.default_sources is \"none\" and no caller has sources: only tokens with the claim sources see any source",
+    );
+    warn(
+        !telemetry::applies_to_gateway(&config.log.level),
+        "no directive of log.level applies to scrm_gateway: its log is off",
     );
     for caller in config.callers.iter().filter(|caller| caller.sources.as_ref().is_some_and(Vec::is_empty)) {
         warnings

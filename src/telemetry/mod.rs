@@ -97,6 +97,16 @@ pub fn check_level(level: &str) -> Result<(), InvalidLevel> {
     directives(level).map(|_| ())
 }
 
+/// Whether valid directives apply to the gateway's own log lines: one is a level for all, or its target is ours. `off` applies too.
+pub fn applies_to_gateway(level: &str) -> bool {
+    // A target applies to all that begin with it, as `EnvFilter` compares them.
+    let is_ours = |target: &str| OURS.starts_with(target) || target.starts_with(&format!("{OURS}::"));
+    level.split(',').map(str::trim).filter(|part| !part.is_empty()).any(|part| match part.split_once(['[', '=']) {
+        None => true,
+        Some((target, _)) => is_ours(target),
+    })
+}
+
 /// A word without a level would be taken for the name of a target, and switch off everything else.
 fn directives(level: &str) -> Result<EnvFilter, InvalidLevel> {
     let parts: Vec<&str> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
@@ -157,6 +167,27 @@ mod tests {
         let subscriber = subscriber(level, json, Arc::new(file.reopen().unwrap())).unwrap();
         tracing::subscriber::with_default(subscriber, act);
         std::fs::read_to_string(file.path()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn directives_apply_where_the_gateway_logs() {
+        for (level, applies) in [
+            ("info", true),
+            ("off", true),
+            ("scrm_gateway=debug", true),
+            ("scrm=debug", true),
+            ("hyper=trace,warn", true),
+            ("scrm_gatway=debug", false),
+            ("scrm_gateway_client=debug", false),
+            ("hyper=trace, reqwest=info", false),
+        ] {
+            assert_eq!(applies_to_gateway(level), applies, "{level}");
+            let lines = written(level, false, || tracing::error!("ours"));
+            assert_eq!(!lines.is_empty(), applies && level != "off", "{level}");
+        }
+        for level in ["scrm_gateway::edge=debug", "[request]=info", "scrm_gateway[request]=info"] {
+            assert!(applies_to_gateway(level), "{level}");
+        }
     }
 
     #[test]

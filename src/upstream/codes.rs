@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::Operation;
+
+use super::reading::elements;
 
 /// What a source's code, or its HTTP status, means to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,6 +110,7 @@ impl CodeAdditions {
     }
 }
 
+/// A list of codes, numbers or strings; in the environment its elements with commas between.
 fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -114,14 +118,24 @@ fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         Number(i64),
         Text(String),
     }
-    let codes = Vec::<Code>::deserialize(deserializer)?;
-    Ok(codes
-        .into_iter()
-        .map(|code| match code {
-            Code::Number(number) => number.to_string(),
-            Code::Text(text) => text,
-        })
-        .collect())
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<Code>),
+        One(Code),
+    }
+    let form = Form::deserialize(deserializer);
+    Ok(match form.map_err(|_| D::Error::custom("expected a list of codes, such as [40001, \"E7\"]"))? {
+        Form::One(Code::Number(number)) => vec![number.to_string()],
+        Form::One(Code::Text(text)) => elements(&text),
+        Form::List(codes) => codes
+            .into_iter()
+            .map(|code| match code {
+                Code::Number(number) => number.to_string(),
+                Code::Text(text) => text,
+            })
+            .collect(),
+    })
 }
 
 /// A code that a kind's documentation names: for one operation, or for all.

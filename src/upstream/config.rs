@@ -341,7 +341,14 @@ impl Settings {
     }
 }
 
+/// The text that `check` prints in place of a secret.
+pub const HIDDEN: &str = "[hidden]";
+
+/// The message about [`HIDDEN`] given as a secret.
+pub const HIDDEN_GIVEN: &str =
+    "is \"[hidden]\", which check prints in place of a secret: the output of check has no secrets";
+
 /// Shows that a secret is there, and nothing of it.
 pub fn hidden<S: Serializer>(_secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("[hidden]")
+    serializer.serialize_str(HIDDEN)
 }

@@ -42,10 +42,10 @@ use crate::outbound::{ClientConfig, ClientError};
 use guard::{Credentials, Guard};
 
 pub use codes::{CodeClass, CodeTable, KnownCode};
-pub use config::{ConfigError, Kind, KindSettings, Settings, SourceConfig, hidden, source_keys};
+pub use config::{ConfigError, HIDDEN, HIDDEN_GIVEN, Kind, KindSettings, Settings, SourceConfig, hidden, source_keys};
 pub use error::{ClockRefused, Failure, UpstreamError};
 pub use phase::{Phase, Progress};
-pub use reading::{PREFIX, Reason, Unreadable, list, origin, shown_origin, variable, word};
+pub use reading::{PREFIX, Reason, Unreadable, is_plain, list, origin, shown_origin, variable, word};
 pub use secret::SourceSecret;
 pub use section::{Table, field_names, read as read_section};
 

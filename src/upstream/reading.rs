@@ -71,6 +71,9 @@ impl Unreadable {
         if let Some((field, known)) = unknown_field(&text) {
             return Self::unknown(loaded, &key, field, known);
         }
+        if let Some(form) = unknown_value(&text) {
+            return Self::at(loaded, key, Reason::Form(form));
+        }
         // What was found is dropped: it may be a secret.
         let expected = text.rsplit_once(", expected ").map(|(_found, expected)| expected);
         let expected = expected.or_else(|| text.strip_prefix("expected "));
@@ -129,6 +132,16 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<String>)> {
     Some((field, known.split('`').skip(1).step_by(2).map(str::to_owned).collect()))
 }
 
+/// Converts serde's message about a value that an enumeration does not have. Repeats the value only where it looks like one.
+fn unknown_value(message: &str) -> Option<String> {
+    let (found, expected) = message.strip_prefix("unknown variant `")?.rsplit_once("`, expected ")?;
+    let similar = closest(found, expected.split('`').skip(1).step_by(2));
+    let is_shown = similar.is_some() || is_plain(found);
+    let found = if is_shown { format!("unknown value \"{found}\"; ") } else { String::new() };
+    let hint = similar.map(|similar| format!("; did you mean \"{similar}\"?")).unwrap_or_default();
+    Some(format!("{found}expected {expected}{hint}"))
+}
+
 /// The forms that libraries expect, as a person would write them.
 fn plain(form: &str) -> Option<&str> {
     Some(match form {
@@ -174,6 +187,16 @@ fn origin_of_value(loaded: &config::Config, key: &str) -> Option<String> {
     Some(if origin == ENVIRONMENT { format!("{VARIABLE}{}", variable(&key)) } else { origin.to_owned() })
 }
 
+/// Whether a text looks like a name, of a host too. Anything else may be a misplaced secret, which messages must not repeat.
+pub fn is_plain(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_of_name = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(is_of_name)
+        && digits <= 4
+        && text.len() <= 24
+}
+
 /// The origin as it stands in a message.
 pub fn shown_origin(origin: Option<&str>) -> String {
     origin.map(|origin| format!(" (from {origin})")).unwrap_or_default()
@@ -186,6 +209,11 @@ pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     T::deserialize(serde::de::value::StringDeserializer::new(text))
 }
 
+/// Returns the elements of a list that is written with commas between them.
+pub fn elements(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
 /// A list, or in the environment its elements with commas between.
 pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
@@ -196,7 +224,7 @@ pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     }
     let parts = match Form::deserialize(deserializer).map_err(|_| D::Error::custom("expected a list of strings"))? {
         Form::List(parts) => parts,
-        Form::Text(text) => text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        Form::Text(text) => elements(&text),
     };
     let parse = |part: String| T::deserialize(serde::de::value::StringDeserializer::<D::Error>::new(part));
     parts.into_iter().map(parse).collect()

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::live::{Live, Reread};
 use crate::model::SourceName;
 
-use super::ConfigError;
+use super::config::{ConfigError, HIDDEN, HIDDEN_GIVEN};
 use super::redact::Redactor;
 
 /// A source's secret of now. Clones are of the same secret.
@@ -58,7 +58,7 @@ impl SourceSecret {
             (None, Some(path)) => {
                 let parse = move |bytes: &[u8]| usable(text(bytes)?);
                 Live::of_file(format!("sources.{source}.{file_key}"), &path, parse)
-                    .map_err(|why| fault(file_key, why))?
+                    .map_err(|error| fault(file_key, error.with_inline(inline_key)))?
             }
             (Some(_), Some(_)) => {
                 return Err(fault(inline_key, format!("expected either {inline_key} or {file_key}, not both")));
@@ -101,6 +101,9 @@ fn sound(secret: &SecretString) -> Result<(), &'static str> {
     let secret = secret.expose_secret();
     if secret.is_empty() {
         return Err("is empty");
+    }
+    if secret == HIDDEN {
+        return Err(HIDDEN_GIVEN);
     }
     if secret.contains(char::is_control) { Err("expected one line without control characters") } else { Ok(()) }
 }

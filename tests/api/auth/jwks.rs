@@ -193,7 +193,7 @@ fn a_bad_place_of_keys_is_told_by_its_key() {
         ("jwks_file = \"x\"\npublic_key_file = \"x\"", "x: expected exactly one of"),
         ("", "x: expected exactly one of"),
         (&format!("{url}\nsecret = \"{JWT_SECRET}\""), "algorithms: expected HS256"),
-        ("jwks_file = \"of-nobody\"", "jwks_file: of-nobody cannot be read"),
+        ("jwks_file = \"./of-nobody\"", "jwks_file: ./of-nobody cannot be read"),
         (&format!("{url}\njwks_refresh = \"999ms\""), "jwks_refresh: expected 1s to 24h"),
         (&format!("{url}\njwks_refresh = \"25h\""), "jwks_refresh: expected 1s to 24h"),
         (&format!("{url}\njwks_cool_down = \"0s\""), "jwks_cool_down: expected 1s to 10m"),

@@ -170,7 +170,7 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
     }
     let table = [
         // Secrets.
-        (replaced("token", "token_file = \"of-nobody\""), ["sources.juzibot.token", "of-nobody", "cannot be read"]),
+        (replaced("token", "token_file = \"./of-nobody\""), ["sources.juzibot.token", "./of-nobody", "cannot be read"]),
         (with("token_file = \"x\""), ["sources.juzibot.token", "token_file", "not both"]),
         (replaced("token", ""), ["sources.juzibot.token", "token_file", "missing"]),
         (replaced("token", "token = \"\""), ["sources.juzibot.token", FILE, "is empty"]),
@@ -179,10 +179,13 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
         (replaced("token", "token_file = \"no-text\""), ["sources.juzibot.token_file", FILE, "UTF-8"]),
         (with(TANMA), ["sources.second.app_key_file", FILE, "visible ASCII"]),
         (replaced("secret", "secret = \"CANARY-short\""), ["auth.issuers.login.secret", FILE, "32 bytes"]),
-        (replaced("secret", "secret_file = \"of-nobody\""), ["auth.issuers.login.secret_file", FILE, "of-nobody"]),
+        (
+            replaced("secret", "secret_file = \"./of-nobody\""),
+            ["auth.issuers.login.secret_file", FILE, "./of-nobody cannot be read"],
+        ),
         (replaced("algorithms", "algorithms = [\"RS256\"]"), ["auth.issuers.login.algorithms", FILE, "HS256"]),
         (replaced("algorithms", "algorithms = [\"none\"]"), ["auth.issuers.login.algorithms", FILE, "`HS256`"]),
-        (with("[cursor]\nkey_file = \"of-nobody\""), ["cursor.key_file", FILE, "of-nobody"]),
+        (with("[cursor]\nkey_file = \"./of-nobody\""), ["cursor.key_file", FILE, "./of-nobody cannot be read"]),
         (with("[cursor]\nkey_file = \"empty\""), ["cursor.key_file", FILE, "at least one"]),
         (with("[cursor]\nkey_file = \"two-lines\""), ["cursor.key_file", FILE, "32 bytes"]),
         // What does not fit together.
@@ -255,7 +258,11 @@ async fn a_file_of_authorities_without_a_certificate_in_pem_is_refused() {
         refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file", "certificate in PEM"], what);
     }
     std::fs::remove_file(&file).unwrap();
-    refused(&check(folder.path(), &text, &[]).await, &["outbound.ca_file"], "no file");
+    refused(
+        &check(folder.path(), &text, &[]).await,
+        &[&format!("outbound.ca_file (from gateway.toml): {} cannot be read", file.display())],
+        "no file",
+    );
     std::fs::write(&file, certificate.pem()).unwrap();
     let output = check(folder.path(), &text, &[]).await;
     assert!(output.status.success(), "{}", stderr(&output));

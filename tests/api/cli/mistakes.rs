@@ -35,15 +35,15 @@ secret = "CANARY-short"
 issuer = "https://second.test"
 audience = []
 algorithms = ["none"]
-public_key_file = "no-such-file"
+public_key_file = "./no-such-file"
 [callers.crm]
 issuer = "logn"
 subject = "crm"
 sources = ["tanma", "juzzibot"]
 [cursor]
-key_file = "no-such-key"
+key_file = "./no-such-key"
 [outbound]
-ca_file = "no-such-ca"
+ca_file = "./no-such-ca"
 [cors]
 origins = ["*"]
 [sources.juzibot]
@@ -55,7 +55,7 @@ timeout = "0s"
 attempts = 0
 [sources.tanma]
 kind = "tanma"
-app_key_file = "no-such-app-key"
+app_key_file = "./no-such-app-key"
 page_size = 0
 "#;
     std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
@@ -71,11 +71,12 @@ page_size = 0
         "auth.leeway (from gateway.toml): expected at most 30s",
         "auth.issuers.login.secret (from gateway.toml): expected secrets of 32 bytes or more",
         "auth.issuers.second.audience (from gateway.toml): expected at least one audience",
-        "auth.issuers.second.algorithms (from gateway.toml): expected one of `HS256`",
+        "auth.issuers.second.algorithms (from gateway.toml): unknown value \"none\"; expected one of `HS256`",
+        "auth.issuers.second.public_key_file (from gateway.toml): ./no-such-file cannot be read",
         "callers.crm.issuer (from gateway.toml): unknown issuer \"logn\" (configured: login, second); did you mean \"login\"?",
         "callers.crm.sources (from gateway.toml): unknown source \"juzzibot\" (configured: juzibot, tanma); did you mean \"juzibot\"?",
-        "cursor.key_file (from gateway.toml): no-such-key cannot be read",
-        "outbound.ca_file (from gateway.toml): ",
+        "cursor.key_file (from gateway.toml): ./no-such-key cannot be read",
+        "outbound.ca_file (from gateway.toml): ./no-such-ca cannot be read",
         "cors.origins (from gateway.toml): expected origins",
         "sources.juzibot.base_url (from gateway.toml): plain http is taken to a loopback address only",
         "sources.juzibot.tokn_file (from gateway.toml): unknown key; did you mean \"token_file\"?",
@@ -83,7 +84,7 @@ page_size = 0
         "sources.juzibot.retry.attempts (from gateway.toml): expected a number from 1 to 10",
         "sources.tanma.base_url (from gateway.toml): is required",
         "sources.tanma.app_id (from gateway.toml): is required",
-        "sources.tanma.app_key_file (from gateway.toml): no-such-app-key cannot be read",
+        "sources.tanma.app_key_file (from gateway.toml): ./no-such-app-key cannot be read",
         "sources.tanma.page_size (from gateway.toml): expected a number from 1 to 1000",
     ];
     for name in ["check", "serve"] {
@@ -220,6 +221,35 @@ async fn mistake_is_one_error_that_names_what_is_wrong() {
         (
             after("[callers.x]\nissuer = \"login\"\nsubject = \"s\"\nsources = [\"nowhere\"]"),
             "callers.x.sources (from gateway.toml): unknown source \"nowhere\" (configured: juzibot)",
+        ),
+        (
+            after("[callers.a]\nissuer = \"x\"\nsubject = \"s\""),
+            "callers.a.issuer (from gateway.toml): unknown issuer \"x\" (configured: login); expected a name under auth.issuers",
+        ),
+        (
+            after("[callers.a]\nissuer = \"https://CANARY\"\nsubject = \"s\""),
+            "callers.a.issuer (from gateway.toml): unknown issuer (configured: login); expected a name under auth.issuers",
+        ),
+        // Enumerations.
+        (
+            after("[log]\nformat = \"xml\""),
+            "log.format (from gateway.toml): unknown value \"xml\"; expected `json` or `text`",
+        ),
+        (
+            after("[log]\nformat = \"CANARY-0123456789\""),
+            "log.format (from gateway.toml): expected `json` or `text`",
+        ),
+        (
+            replaced("kind", "kind = \"JuziBot\""),
+            "sources.juzibot.kind (from gateway.toml): unknown value \"JuziBot\"; expected `juzibot` or `tanma`; did you mean \"juzibot\"?",
+        ),
+        (
+            with("operations = [\"list_customers\", \"set_remark\"]"),
+            "sources.juzibot.operations (from gateway.toml): unknown value \"set_remark\"; expected one of `list_customers`, `get_by_external_user_id`, `get_by_union_id`, `set_remarks`, `add_follow_ups`; did you mean \"set_remarks\"?",
+        ),
+        (
+            replaced("algorithms", "algorithms = [\"hs256\"]"),
+            "auth.issuers.login.algorithms (from gateway.toml): unknown value \"hs256\"; expected one of `HS256`, `HS384`, `HS512`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`; did you mean \"HS256\"?",
         ),
         // A section with errors is still there to what refers to it.
         (

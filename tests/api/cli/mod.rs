@@ -7,6 +7,7 @@ mod ports;
 mod serving;
 mod signals;
 mod stopping;
+mod values;
 mod variables;
 mod warnings;
 

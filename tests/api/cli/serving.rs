@@ -64,7 +64,7 @@ async fn a_token_needs_an_issuer_with_a_secret() {
         assert_eq!(stdout(&output), "");
         assert!(stderr(&output).contains(said), "{}", stderr(&output));
     };
-    refused(&["--issuer", "nobody"], "no issuer").await;
+    refused(&["--issuer", "nobody"], "unknown issuer").await;
     refused(&["--ttl", "soon"], "ttl").await;
     let text = std::fs::read_to_string(&config).unwrap();
     let second = text.replace(

@@ -121,3 +121,32 @@ async fn variables_alone_are_a_configuration() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_ne!(output.status.code(), Some(EX_CONFIG));
 }
+
+#[tokio::test]
+async fn variable_with_a_misspelt_name_is_one_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{BASE}[callers.crm]\nissuer = \"login\"\nsubject = \"s\"\n");
+    for (path, what, name, suggestion) in [
+        ("SOURCES__JUZBOT__TOKEN", "source", "juzbot", "SOURCES__JUZIBOT__TOKEN"),
+        ("SOURCES__JUZBOT__RETRY__ATTEMPTS", "source", "juzbot", "SOURCES__JUZIBOT__RETRY__ATTEMPTS"),
+        ("AUTH__ISSUERS__LOGN__SECRET", "issuer", "logn", "AUTH__ISSUERS__LOGIN__SECRET"),
+        ("CALLERS__CRN__QUOTA__REQUESTS", "caller", "crn", "CALLERS__CRM__QUOTA__REQUESTS"),
+    ] {
+        let variable = format!("SCRM_GATEWAY__{path}");
+        let output = check(folder.path(), &text, &[(&variable, "CANARY")]).await;
+        let expected = format!(
+            "error: environment variable {variable}: no {what} \"{name}\" is configured; did you mean \"SCRM_GATEWAY__{suggestion}\"?\n"
+        );
+        refused(&output, &[&expected], path);
+        assert_eq!(stderr(&output).matches("error: ").count(), 1, "{}", stderr(&output));
+    }
+    // Of a name that is new in the environment, and of one that is like none.
+    let second = [
+        ("SCRM_GATEWAY__SOURCES__JUZIBOT2__KIND", "juzibot"),
+        ("SCRM_GATEWAY__SOURCES__JUZIBOT2__TOKEN", "CANARY"),
+        ("SCRM_GATEWAY__SOURCES__OTHER__TOKEN", "CANARY"),
+    ];
+    let output = check(folder.path(), &text, &second).await;
+    refused(&output, &["sources.juzibot2.base_url", "sources.other.kind"], "new names");
+    assert!(!stderr(&output).contains("did you mean"), "{}", stderr(&output));
+}

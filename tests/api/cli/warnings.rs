@@ -1,7 +1,11 @@
 //! A configuration that can be used: what `check` prints, and what it warns of.
 
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use super::configuration::{BASE, check, with};
-use super::{Running, addresses, command, folder_for, sandbox, stderr, stdout};
+use super::{PATIENCE, Running, addresses, command, folder_for, sandbox, stderr, stdout};
 
 #[tokio::test]
 async fn check_ends_with_the_verdict_and_prints_a_usable_configuration() {
@@ -56,6 +60,11 @@ async fn check_warns_of_settings_that_are_probably_not_meant() {
             more("[callers.x]\nissuer = \"login\"\nsubject = \"crm\"\nsources = []"),
             "the caller with subject \"crm\" has an empty list of sources",
         ),
+        (
+            more("[log]\nlevel = \"scrm_gatway=debug\""),
+            "no directive of log.level applies to scrm_gateway: its log is off",
+        ),
+        (more("[log]\nlevel = \"hyper=trace\""), "no directive of log.level applies to scrm_gateway: its log is off"),
         (more("timeout = \"11s\""), "sources.juzibot.timeout is longer than server.request_timeout"),
         (more("write_timeout = \"31s\""), "sources.juzibot.write_timeout is longer than server.batch_timeout"),
         (BASE.replace("https://hub", "http://hub") + "allow_http = true\n", "sources.juzibot.base_url is plain http"),
@@ -89,5 +98,20 @@ async fn serve_logs_the_warnings() {
     addresses(&mut gateway).await;
     gateway.terminate().await;
     assert_eq!(gateway.ended().await.0, Some(0));
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn serve_prints_that_its_log_is_off() {
+    let sandbox = sandbox().await;
+    let (folder, _) = folder_for(&sandbox);
+    let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
+    serve.env("SCRM_GATEWAY__LOG__LEVEL", "scrm_gatway=debug").stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut gateway = serve.spawn().unwrap();
+    let mut lines = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    let expected = "warning: no directive of log.level applies to scrm_gateway: its log is off";
+    let printed = async { while lines.next_line().await.unwrap().expect("a warning") != expected {} };
+    tokio::time::timeout(PATIENCE, printed).await.expect("it is printed");
+    gateway.kill().await.unwrap();
     sandbox.stop().await;
 }
