@@ -278,7 +278,7 @@ impl Envelope<'_> {
 }
 
 /// The reason for which an envelope cannot be used: never a value of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Fault {
     /// The answer is not the vendor's envelope.
     NoEnvelope(&'static str),
