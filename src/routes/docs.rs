@@ -45,7 +45,7 @@ pub fn docs(openapi_json: String, public_url: Option<&Url>) -> Router {
             response.headers_mut().extend(headers.clone());
             std::future::ready(response)
         }));
-    // Relative like the others. Whoever opens the bare host looks for the documentation.
+    // Relative, so that it works behind a prefix. A person who opens the bare host wants the documentation.
     let root = get(|| async { (StatusCode::SEE_OTHER, [(LOCATION, "docs/")]) });
     Router::new().route("/", root).route("/openapi.json", get(serve)).merge(page)
 }

@@ -30,7 +30,7 @@ impl WarningList {
         }
     }
 
-    /// The warnings, at most `limit`; the last one tells how many are not listed, if there are any.
+    /// The warnings, at most `limit`. If some are not listed, the last one has their number.
     pub(super) fn take(&mut self, source: &SourceName) -> Vec<Warning> {
         let mut list = std::mem::take(&mut self.list);
         let omitted = std::mem::take(&mut self.omitted);

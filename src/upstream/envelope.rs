@@ -308,7 +308,7 @@ struct Parts {
     has_unknown_list: bool,
 }
 
-/// Reads a body. Its text is repaired only if it is not valid UTF-8, or is no JSON as it is.
+/// Reads a body. Its text is repaired only if it is not valid UTF-8, or not valid JSON.
 fn read(body: &[u8]) -> Result<(Text<'_>, Parts), Fault> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let fault = match std::str::from_utf8(body) {

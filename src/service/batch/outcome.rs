@@ -101,7 +101,7 @@ fn judge_failure(chunk: &Chunk, error: &UpstreamError) -> ChunkOutcome {
 
 /// Whether the source certainly applied nothing: a decoded refusal of the kinds that are one, or an HTTP 4xx.
 ///
-/// Not 408: whoever lost patience may have passed the request on. Nor a redirect: some are sent after the work was done (303).
+/// Not 408: a proxy that timed out may have forwarded the request. Not a redirect: some are sent after the work was done (303).
 fn is_refusal(failure: &Failure) -> bool {
     const REQUEST_TIMEOUT: u16 = 408;
     let Failure::Refused { class, status, .. } = failure else {

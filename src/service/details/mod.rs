@@ -224,7 +224,7 @@ impl Details {
         Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at) })
     }
 
-    /// Waits for a load of the key, whoever started it.
+    /// Waits for a load of the key, which another caller may have started.
     async fn load(
         &self,
         key: &DetailKey,

@@ -102,7 +102,7 @@ where
                 before.await;
             }
             let result = progress.of(load(number)).await;
-            // Whoever sees the result must not join this load again.
+            // A caller that sees the result must not join this load again.
             drop(listed);
             let _nobody_waits = sender.send(result);
         }));

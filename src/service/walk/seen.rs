@@ -19,8 +19,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Whether the row was not sent within the window. A row is told by all of its ids, those of its staff included; one whose
-    /// ids were repaired is always new, because repaired ids of two customers may be the same.
+    /// Whether the row was not sent within the window. A row is identified by all of its ids, those of its staff included. A row
+    /// whose ids were repaired is always new, because repaired ids of two customers may be the same.
     pub(super) fn is_new(&mut self, customer: &Customer) -> bool {
         let record = customer.records.first().and_then(|record| record.id.as_deref());
         let ids = [record, customer.external_user_id.as_deref(), customer.union_id.as_deref()];

@@ -111,7 +111,7 @@ impl IdempotencyStore {
         Self(Arc::new(Inner { bounds, retention, kept: Mutex::default() }))
     }
 
-    /// Claims a key, or tells what became of it. `answer_bytes` is the room that the answer may need.
+    /// Claims a key, or returns its state. `answer_bytes` is the room that the answer may need.
     pub fn begin(&self, key: &IdempotencyKey, fingerprint: Fingerprint, answer_bytes: usize) -> Begun {
         let Inner { bounds, .. } = *self.0;
         let (hash, now) = (hash(&key.key), Instant::now());
@@ -153,7 +153,7 @@ impl Inner {
 }
 
 impl Usage {
-    /// How long there will be no room for so many bytes, as far as that is known.
+    /// Time until there is room for this many bytes, if it is known.
     fn wait(self, bytes: usize, bound: usize, oldest_expires: Option<Instant>, now: Instant) -> Duration {
         if self.reserved > 0 && self.bytes - self.reserved + bytes <= bound {
             return WHILE_OTHERS_RUN;
