@@ -50,6 +50,14 @@ async fn access_line_names_caller_client_and_queried_sources() {
     gateway.get_with(&path, &[("x-request-id", "logged-cached")]).await.ok();
     assert_eq!(access_line("logged-cached").await.get("sources"), None);
 
+    // A fresh record in place of a failing source: the source was queried.
+    let failing = Effect::Status { status: 500, retry_after: None, body: String::new(), applied: false };
+    gateway.sandbox.state().set_faults(vec![Rule::new(Source::Juzibot, failing)]).await.unwrap();
+    let alone = format!("{path}?source=juzibot");
+    gateway.get_with(&alone, &[("x-request-id", "logged-fallback"), ("cache-control", "no-cache")]).await.ok();
+    assert_eq!(access_line("logged-fallback").await["sources"], "juzibot");
+    gateway.sandbox.state().clear_faults().await;
+
     let list = "/v1/customers?source=juzibot&limit=1";
     gateway.get_with(list, &[("x-request-id", "logged-list")]).await.ok();
     assert_eq!(access_line("logged-list").await["sources"], "juzibot");

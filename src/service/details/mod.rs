@@ -33,19 +33,21 @@ pub struct Windows {
     pub not_found: Duration,
 }
 
-/// A source's answer and how it was come by.
+/// The result of a lookup and where it came from.
 #[derive(Debug, Clone)]
 pub struct Looked {
     pub outcome: Outcome,
     pub cache: CacheNote,
     /// When the source answered; `None` where it did not.
     pub fetched_at: Option<Timestamp>,
+    /// Whether it is a cached record in place of a source that failed or was late.
+    pub is_fallback: bool,
 }
 
 impl Looked {
-    /// Whether the cached record was served without waiting for the source.
+    /// Whether a cached record was served without a request to the source.
     pub fn is_from_cache(&self) -> bool {
-        self.cache.hit && !matches!(self.outcome, Outcome::Stale(..))
+        self.cache.hit && !self.is_fallback
     }
 }
 
@@ -221,7 +223,7 @@ impl Details {
         let cache = hit(self.0.windows.fresh, age);
         let is_fresh = age < self.0.windows.fresh;
         let outcome = if is_fresh { Outcome::Found(record) } else { Outcome::Stale(record, error) };
-        Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at) })
+        Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: true })
     }
 
     /// Waits for a load of the key, which another caller may have started.
@@ -285,7 +287,7 @@ impl Details {
             Ok(record) => {
                 self.learn(record.as_ref().map(|record| &record.customer));
                 let outcome = record.map_or(Outcome::NotFound, |record| Outcome::Found(Arc::new(record)));
-                Looked { outcome, cache, fetched_at: Some(now()) }
+                Looked { outcome, cache, fetched_at: Some(now()), is_fallback: false }
             }
             Err(error) => {
                 log(&error);
@@ -316,11 +318,11 @@ fn key(source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Det
 
 fn looked(kept: &KeptDetail, cache: CacheNote) -> Looked {
     let outcome = kept.record.clone().map_or(Outcome::NotFound, Outcome::Found);
-    Looked { outcome, cache, fetched_at: Some(kept.fetched_at) }
+    Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: false }
 }
 
 fn failed(error: Arc<UpstreamError>, cache: CacheNote) -> Looked {
-    Looked { outcome: Outcome::Failed(error), cache, fetched_at: None }
+    Looked { outcome: Outcome::Failed(error), cache, fetched_at: None, is_fallback: false }
 }
 
 /// What befell a caller whose deadline passed before the call ended.
