@@ -106,14 +106,14 @@ pub fn value_as_text(data: &[u8]) {
     let body =
         json!({"code": 0, "data": {"list": [{"customerId": 1, "qwUserId": "dowen", "fields": fields}]}}).to_string();
     let page = t::decode::list(&OPENER, &reply(200, body.as_bytes()), None, false).expect("a text is a text");
-    let told = page.rows[0].as_ref().expect("it has an id");
-    check_customer(told);
+    let row = page.rows[0].as_ref().expect("it has an id");
+    check_customer(row);
 
     let trimmed = text.trim();
     // What it holds by another reader.
     let list = if trimmed.is_empty() { Some(Vec::new()) } else { list_in(trimmed) };
     let held = |list: &[String]| list.iter().filter(|text| !text.is_empty()).cloned().collect::<BTreeSet<_>>();
-    let attributes = &told.customer.records[0].attributes;
+    let attributes = &row.customer.records[0].attributes;
     assert_eq!(attributes.len(), 13);
     for (key, attribute) in attributes {
         let Some(value) = &attribute.value else {
@@ -129,8 +129,8 @@ pub fn value_as_text(data: &[u8]) {
             _ => panic!("{key}: {value:?}"),
         }
     }
-    let mobiles: BTreeSet<String> = told.customer.mobiles.iter().cloned().collect();
-    let warned = told.warnings.iter().any(|warning| warning.pointer.as_deref().is_some_and(|at| at.contains("mobile")));
+    let mobiles: BTreeSet<String> = row.customer.mobiles.iter().cloned().collect();
+    let warned = row.warnings.iter().any(|warning| warning.pointer.as_deref().is_some_and(|at| at.contains("mobile")));
     match &list {
         Some(list) => assert!(mobiles == held(list) && !warned),
         None if trimmed.starts_with('[') => assert!(mobiles.is_empty() && warned),
@@ -218,7 +218,7 @@ fn without_raw(told: &Option<SourcedCustomer>) -> Value {
 fn stripped(told: &SourcedCustomer) -> Value {
     let mut told = told.clone();
     told.customer.records.iter_mut().for_each(|record| record.raw = None);
-    // Deep JSON can be passed over, and cannot be given on.
+    // JSON that is nested deeply is ignored, but has no raw form.
     told.warnings.retain(|warning| warning.pointer.as_deref() != Some("/records/0/raw"));
     json!([told.customer, told.warnings])
 }

@@ -34,7 +34,7 @@ pub enum Rows<'a> {
     List(Vec<Row<'a>>),
     /// An object, which may be the only row, or something else.
     Single(Row<'a>),
-    /// A text that is no JSON, a number or a boolean.
+    /// A number, a boolean, or a text that is not JSON.
     NoList,
 }
 
@@ -77,18 +77,18 @@ fn is_empty_object(json: &str) -> bool {
 }
 
 fn elements(list: &str) -> Result<Vec<&RawValue>, TooMany> {
-    // It was parsed before, as a part of what it stands in.
+    // Its syntax was checked when the text around it was parsed.
     let elements: Vec<&RawValue> = serde_json::from_str(list).unwrap_or_default();
     if elements.len() > MAX_ELEMENTS { Err(TooMany) } else { Ok(elements) }
 }
 
-/// The text of a JSON string, its characters repaired if need be; `None` if it is no string.
+/// Parses a JSON string, after a repair of its characters if necessary; `None` if it is not a string.
 pub fn string(json: &str) -> Option<String> {
     serde_json::from_str(json).or_else(|_| serde_json::from_str(&repair::json(json).json)).ok()
 }
 
 impl<'a> Rows<'a> {
-    /// The rows; an object is one, what is no list is none.
+    /// The rows, of which a single object is one; `None` if this is not a list.
     pub fn into_vec(self) -> Option<Vec<Row<'a>>> {
         match self {
             Self::List(rows) => Some(rows),
@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
 }
 
 impl Row<'_> {
-    /// An element that is no JSON object.
+    /// An element that cannot be read as an object.
     pub fn unreadable() -> Self {
         Self { json: Cow::Borrowed("null"), repaired: false }
     }
@@ -254,7 +254,7 @@ pub fn attach_raw(source: &SourceName, read: &mut SourcedCustomer, raw: Option<V
 }
 
 /// Whether a row has an id: either of the customer's, or the vendor's own id of the record.
-pub fn has_id(read: &SourcedCustomer) -> bool {
+fn has_id(read: &SourcedCustomer) -> bool {
     let customer = &read.customer;
     customer.external_user_id.is_some()
         || customer.union_id.is_some()

@@ -12,7 +12,7 @@ const MAX_WARNINGS: usize = 20;
 /// The most warnings of a record that is joined from several rows.
 const MAX_JOINED: usize = 100;
 
-/// Truncates the warnings of a joined record; the last one then tells how many are not listed.
+/// Truncates the warnings of a joined record. The last one then contains the number of those that are not listed.
 pub fn truncate(source: &SourceName, warnings: &mut Vec<Warning>) {
     if warnings.len() > MAX_JOINED {
         let omitted = warnings.len() - MAX_JOINED + 1;

@@ -1,4 +1,4 @@
-//! Which rows were sent, within a bounded window: what a page-numbered source repeats is sent once.
+//! Deduplication of the rows of a stream, within a bounded window: a page-numbered source may repeat rows.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -48,13 +48,13 @@ impl KeptDetail {
 
 /// Bytes that an entry costs beside its JSON: its key in the cache and in the index, its customer's ids there, and the cache's own.
 const ENTRY_OVERHEAD: usize = 768;
-/// The share of the bytes that goes to the ids of customers without a cache entry: one in so many.
+/// Divisor of the cache's bytes: the quotient is the limit for ids of customers without a cache entry.
 const IDS_SHARE: u64 = 8;
 
 #[derive(Clone)]
 struct Entry {
     detail: Arc<KeptDetail>,
-    /// Tells an entry from one that took its key later.
+    /// Distinguishes an entry from a later one under the same key.
     serial: u64,
     weight: u32,
 }

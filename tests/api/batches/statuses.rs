@@ -73,7 +73,7 @@ async fn a_chunk_that_goes_wrong_leaves_each_item_with_what_is_certain_of_it() {
         (code(-5, APPLIED), APPLIED, "unconfirmed", "source_unavailable", Some("-5")),
         (code(99_999, LOST), LOST, "unconfirmed", "source_rejected", Some("99999")),
         (code(99_999, APPLIED), APPLIED, "unconfirmed", "source_rejected", Some("99999")),
-        // Whoever lost patience, or sends elsewhere, may have passed the request on.
+        // A proxy that timed out, or redirects, may have forwarded the request.
         (status(408, LOST), LOST, "unconfirmed", "source_rejected", None),
         (status(408, APPLIED), APPLIED, "unconfirmed", "source_rejected", None),
         (status(302, LOST), LOST, "unconfirmed", "source_rejected", None),
