@@ -20,6 +20,7 @@ pub mod routes;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod service;
+mod shortage;
 pub mod store;
 mod suggest;
 pub mod telemetry;

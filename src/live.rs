@@ -14,6 +14,8 @@ use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::shortage;
+
 /// Makes a value of a file's bytes. An error says what was expected, never what is there.
 type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T, String> + Send + Sync>;
 
@@ -91,7 +93,7 @@ impl<T> Live<T> {
         path: &Path,
         parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, FileError> {
-        let (seen, bytes) = look(path);
+        let (seen, bytes) = look(std::fs::read(path));
         let bytes = bytes.map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
         let current = ArcSwap::from_pointee(parse(&bytes).map_err(FileError::Content)?);
         let file = File {
@@ -120,7 +122,14 @@ impl<T: Send + Sync> Reread for Live<T> {
         let Some(File { key, path, parse, seen, is_usable }) = &self.file else { return false };
         // Held throughout: two who read again at once do not undo each other's.
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, bytes) = look(path);
+        let read = std::fs::read(path);
+        if let Some(resource) = read.as_ref().err().and_then(|error| shortage::of(error)) {
+            // It tells nothing about the file, which is as usable as it was.
+            let path = path.display();
+            tracing::warn!(key, %path, "the file was not read again: the gateway has no {resource} left");
+            return false;
+        }
+        let (now, bytes) = look(read);
         if std::mem::replace(&mut *seen, now) == now {
             return false;
         }
@@ -151,8 +160,8 @@ impl<T> fmt::Debug for Live<T> {
     }
 }
 
-fn look(path: &Path) -> (Seen, Result<Vec<u8>, String>) {
-    let read = std::fs::read(path).map_err(|error| error.to_string());
+fn look(read: std::io::Result<Vec<u8>>) -> (Seen, Result<Vec<u8>, String>) {
+    let read = read.map_err(|error| error.to_string());
     let (kind, bytes) = match &read {
         Ok(bytes) => (b"read", bytes.as_slice()),
         Err(error) => (b"fail", error.as_bytes()),

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use crate::live::shown;
+use crate::shortage;
 
 /// What all calls share of the way out.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +71,11 @@ pub fn client(
         builder = builder.tls_certs_only(authorities);
     }
     Ok(builder)
+}
+
+/// The resource of this machine that a call lacked, if that is why it failed.
+pub fn shortage(error: &reqwest::Error) -> Option<&'static str> {
+    if error.is_connect() { shortage::of_connecting(error) } else { shortage::of(error) }
 }
 
 /// Checks that a client can be built.

@@ -225,7 +225,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Overloaded",
             true,
             Operator,
-            "The gateway has too many requests in progress, or is stopping.",
+            "The gateway has too many requests in progress, lacks a resource such as memory, or is stopping.",
         ),
         kind(
             C::IssuerUnavailable,

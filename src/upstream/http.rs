@@ -94,7 +94,7 @@ impl Client {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: progress.phase() }));
         }
         progress.reached(Phase::Answer);
-        let exchange = progress.of(self.exchange(request(), &progress));
+        let exchange = progress.of(self.exchange(effect, request(), &progress));
         if let Ok(answered) = tokio::time::timeout_at(until, exchange).await {
             return answered;
         }
@@ -106,12 +106,18 @@ impl Client {
         }))
     }
 
-    async fn exchange(&self, mut request: Request, progress: &Progress) -> Result<Reply, UpstreamError> {
+    async fn exchange(
+        &self,
+        effect: Effect,
+        mut request: Request,
+        progress: &Progress,
+    ) -> Result<Reply, UpstreamError> {
         let trace = trace::current().filter(|_| self.propagate_trace);
         if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {
             request.headers_mut().insert(TRACEPARENT, value);
         }
-        let mut response = self.http.execute(request).await.map_err(|error| self.transport(error, progress.phase()))?;
+        let response = self.http.execute(request).await;
+        let mut response = response.map_err(|error| self.transport(effect, error, progress.phase()))?;
         progress.reached(Phase::Body);
         let status = response.status();
         let retry_after = retry_after(response.headers());
@@ -128,7 +134,9 @@ impl Client {
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) if error.is_timeout() => return Err(self.transport(error, Phase::Body)),
+                Err(error) if error.is_timeout() || shortage_of(effect, &error).is_some() => {
+                    return Err(self.transport(effect, error, Phase::Body));
+                }
                 Err(error) => {
                     let failure = Failure::BadPayload("cut short".to_owned());
                     return Err(self.error(failure).caused_by(error.without_url()));
@@ -144,8 +152,9 @@ impl Client {
     }
 
     /// The one place where a client error becomes ours: its URL, which holds the token, is taken off.
-    fn transport(&self, error: reqwest::Error, phase: Phase) -> UpstreamError {
-        let failure = match (error.is_connect(), error.is_timeout()) {
+    fn transport(&self, effect: Effect, error: reqwest::Error, phase: Phase) -> UpstreamError {
+        let shortage = shortage_of(effect, &error).map(Failure::Overloaded);
+        let failure = shortage.unwrap_or_else(|| match (error.is_connect(), error.is_timeout()) {
             (true, true) => Failure::TimedOut { sent: false, phase: Phase::Connect },
             (true, false) => Failure::Unreachable,
             // `read_timeout` runs while a connection is made, too; but it may have gone out over another one meanwhile.
@@ -154,9 +163,15 @@ impl Client {
                 Failure::BadPayload("its head is not HTTP or too large".to_owned())
             }
             (false, false) => Failure::ConnectionLost,
-        };
+        });
         self.error(failure).caused_by(error.without_url())
     }
+}
+
+/// The resource of this machine that a call lacked. What breaks off a write that is being sent leaves a doubt about the write, so
+/// that it is no shortage alone.
+fn shortage_of(effect: Effect, error: &reqwest::Error) -> Option<&'static str> {
+    (effect == Effect::Read || error.is_connect()).then(|| outbound::shortage(error)).flatten()
 }
 
 /// Whether something was answered that hyper could not take for a head: what is no HTTP, more than a hundred headers, or

@@ -68,6 +68,8 @@ enum Fault {
     TooLarge,
     Unusable(String),
     Http(reqwest::Error),
+    /// The gateway lacks this resource: the host is not at fault.
+    Shortage(&'static str),
 }
 
 impl FetchedKeys {
@@ -178,7 +180,7 @@ impl FetchedKeys {
 
 impl Fault {
     fn http(error: reqwest::Error) -> Self {
-        Self::Http(error.without_url())
+        outbound::shortage(&error).map_or_else(|| Self::Http(error.without_url()), Self::Shortage)
     }
 }
 
@@ -188,6 +190,7 @@ impl fmt::Display for Fault {
             Self::Status(status) => write!(f, "it answered with HTTP {}", status.as_u16()),
             Self::TooLarge => write!(f, "it is larger than {} KiB", MAX_BYTES >> 10),
             Self::Unusable(why) => f.write_str(why),
+            Self::Shortage(resource) => write!(f, "the gateway has no {resource} left to fetch them with"),
             Self::Http(error) => {
                 let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
                 write!(f, "{error}")?;
