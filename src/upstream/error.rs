@@ -111,6 +111,11 @@ impl UpstreamError {
         matches!(self.failure, Failure::BadData(_) | Failure::TooLarge(_))
     }
 
+    /// Whether the gateway lacks a resource of its own. Then the call says nothing about the source.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.failure, Failure::Overloaded(_))
+    }
+
     /// Whether it is certain that nothing of the request, if it is a write, reached the source.
     pub fn nothing_sent(&self) -> bool {
         matches!(

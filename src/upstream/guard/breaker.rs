@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::BreakerState;
+use crate::upstream::http::Effect;
 
+use super::hangs::{End, Hangs, Timeouts};
 use super::window::Window;
 
 /// When a breaker opens, and for how long.
@@ -25,6 +27,7 @@ pub struct BreakerConfig {
 /// One source's breaker.
 pub struct Breaker {
     config: BreakerConfig,
+    timeouts: Timeouts,
     inner: Mutex<Inner>,
 }
 
@@ -37,7 +40,7 @@ struct Inner {
 }
 
 enum State {
-    Closed(Window),
+    Closed(Window, Hangs),
     Open {
         until: Instant,
     },
@@ -47,29 +50,47 @@ enum State {
     },
 }
 
+impl State {
+    fn closed(timeouts: Timeouts) -> Self {
+        Self::Closed(Window::new(), Hangs::new(timeouts))
+    }
+}
+
+/// What a call says about the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure,
+    /// A failure: no answer within its timeout.
+    Hung,
+}
+
 impl Breaker {
-    pub fn new(config: BreakerConfig) -> Arc<Self> {
-        let inner = Inner { state: State::Closed(Window::new()), closings: 0, answered: None };
-        Arc::new(Self { config, inner: Mutex::new(inner) })
+    pub fn new(config: BreakerConfig, timeouts: Timeouts) -> Arc<Self> {
+        let inner = Inner { state: State::closed(timeouts), closings: 0, answered: None };
+        Arc::new(Self { config, timeouts, inner: Mutex::new(inner) })
     }
 
-    /// Lets a call pass. One that is given up when it has waited for as long as `hangs_after`, and meanwhile nobody was answered,
-    /// counts as failed: else callers that wait for less than the source's own time would hide for ever that it hangs.
+    /// Lets a call pass. One that is given up when half of its timeout has passed, and meanwhile nobody was answered, counts as
+    /// failed: else callers that wait for less than the source's own time would hide for ever that it hangs.
     ///
     /// # Errors
     /// The breaker is open: how long until a call may try.
-    pub fn pass(self: &Arc<Self>, hangs_after: Duration) -> Result<Pass, Duration> {
+    pub fn pass(self: &Arc<Self>, effect: Effect) -> Result<Pass, Duration> {
         let mut inner = self.lock();
         let now = Instant::now();
         self.refusal(&inner.state, now)?;
         let probe = match &mut inner.state {
-            State::Closed(_) => None,
+            State::Closed(_, hangs) => {
+                hangs.begin(now, effect);
+                None
+            }
             half_open => {
                 *half_open = State::HalfOpen { since: Some(now) };
                 Some(now)
             }
         };
-        Ok(Pass { breaker: self.clone(), closings: inner.closings, began: now, hangs_after, probe, settled: false })
+        Ok(Pass { breaker: self.clone(), closings: inner.closings, began: now, effect, probe, settled: false })
     }
 
     /// Whether a call might pass, without letting one.
@@ -92,7 +113,7 @@ impl Breaker {
 
     pub fn state(&self) -> BreakerState {
         match self.lock().state {
-            State::Closed(_) => BreakerState::Closed,
+            State::Closed(..) => BreakerState::Closed,
             State::Open { until } if Instant::now() < until => BreakerState::Open,
             State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
@@ -101,30 +122,34 @@ impl Breaker {
     /// Whether the source fails so often that trying again is of no use: half-way to where the breaker opens.
     pub fn is_failing(&self) -> bool {
         let mut inner = self.lock();
-        let State::Closed(window) = &mut inner.state else { return true };
+        let State::Closed(window, _) = &mut inner.state else { return true };
         let (calls, failures) = window.sum(Instant::now(), self.config.window);
         calls >= self.config.min_calls
             && u64::from(failures) * 200 >= u64::from(self.config.failure_percent) * u64::from(calls)
     }
 
-    fn settle(&self, pass: &Pass, failed: bool) {
+    fn settle(&self, pass: &Pass, outcome: Outcome) {
         let mut inner = self.lock();
         let now = Instant::now();
         let current = inner.closings == pass.closings;
+        let failed = outcome != Outcome::Success;
         if !failed {
             inner.answered = Some(now);
         }
         match (&mut inner.state, pass.probe) {
-            (State::Closed(window), _) if current => {
+            (State::Closed(window, hangs), _) if current => {
+                let hung = outcome == Outcome::Hung;
+                hangs.end(now, pass.began, pass.effect, if hung { End::Hung } else { End::Answered });
                 window.count(now, self.config.window, failed);
                 let (calls, failures) = window.sum(now, self.config.window);
                 let share = u64::from(failures) * 100 >= u64::from(self.config.failure_percent) * u64::from(calls);
-                if failed && calls >= self.config.min_calls && share {
+                let fails = failed && calls >= self.config.min_calls && share;
+                if fails || (hung && hangs.hangs(now, pass.effect, &self.config)) {
                     inner.state = State::Open { until: now + self.config.open_for };
                 }
             }
             (State::HalfOpen { .. }, Some(_)) if !failed => {
-                inner.state = State::Closed(Window::new());
+                inner.state = State::closed(self.timeouts);
                 inner.closings += 1;
             }
             // Counted from when it began to try: the time that a hanging source takes over an answer is not added. One that
@@ -132,6 +157,20 @@ impl Breaker {
             (State::HalfOpen { since }, Some(began)) if *since == Some(began) => {
                 inner.state = State::Open { until: began + self.config.open_for };
             }
+            _ => {}
+        }
+    }
+
+    /// Forgets a call that ends without an outcome.
+    fn forget(&self, pass: &Pass, end: End) {
+        let mut inner = self.lock();
+        let (now, current) = (Instant::now(), inner.closings == pass.closings);
+        if end == End::Answered {
+            inner.answered = Some(now);
+        }
+        match &mut inner.state {
+            State::Closed(_, hangs) if current => hangs.end(now, pass.began, pass.effect, end),
+            State::HalfOpen { since } if pass.probe.is_some() && *since == pass.probe => *since = None,
             _ => {}
         }
     }
@@ -149,7 +188,7 @@ pub struct Pass {
     breaker: Arc<Breaker>,
     closings: u64,
     began: Instant,
-    hangs_after: Duration,
+    effect: Effect,
     /// When it began, where it is one that tries.
     probe: Option<Instant>,
     settled: bool,
@@ -157,25 +196,21 @@ pub struct Pass {
 
 impl Pass {
     /// Counts the outcome.
-    pub fn settle(mut self, failed: bool) {
+    pub fn settle(mut self, outcome: Outcome) {
         self.settled = true;
-        self.breaker.settle(&self, failed);
+        self.breaker.settle(&self, outcome);
     }
 
     /// Ends the call without an outcome, however long it took: the source did answer. If it was the probe, the next call is one.
     pub fn release(mut self) {
         self.settled = true;
-        self.breaker.lock().answered = Some(Instant::now());
-        self.free_probe();
+        self.breaker.forget(&self, End::Answered);
     }
 
-    fn free_probe(&self) {
-        if self.probe.is_some()
-            && let State::HalfOpen { since } = &mut self.breaker.lock().state
-            && *since == self.probe
-        {
-            *since = None;
-        }
+    /// Ends the call without an outcome, however long it took: it failed for a reason of the gateway's own.
+    pub fn discard(mut self) {
+        self.settled = true;
+        self.breaker.forget(&self, End::Unknown);
     }
 }
 
@@ -185,31 +220,42 @@ impl Drop for Pass {
             return;
         }
         let answered = self.breaker.lock().answered;
-        if self.began.elapsed() >= self.hangs_after && answered.is_none_or(|at| at <= self.began) {
-            self.breaker.settle(self, true);
+        let hangs_after = self.breaker.timeouts.of(self.effect) / 2;
+        if self.began.elapsed() >= hangs_after && answered.is_none_or(|at| at <= self.began) {
+            self.breaker.settle(self, Outcome::Hung);
         } else {
-            self.free_probe();
+            self.breaker.forget(self, End::Unknown);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Effect::Read;
     use super::*;
 
-    const HANGS: Duration = Duration::from_mins(1);
+    const CONFIG: BreakerConfig = BreakerConfig {
+        window: Duration::from_secs(10),
+        failure_percent: 50,
+        min_calls: 4,
+        open_for: Duration::from_secs(5),
+    };
 
     fn breaker() -> Arc<Breaker> {
-        Breaker::new(BreakerConfig {
-            window: Duration::from_secs(10),
-            failure_percent: 50,
-            min_calls: 4,
-            open_for: Duration::from_secs(5),
-        })
+        with_timeout(120)
+    }
+
+    fn with_timeout(seconds: u64) -> Arc<Breaker> {
+        let timeout = Duration::from_secs(seconds);
+        Breaker::new(CONFIG, Timeouts { read: timeout, write: timeout })
     }
 
     fn call(breaker: &Arc<Breaker>, failed: bool) {
-        breaker.pass(HANGS).unwrap_or_else(|_| panic!("open")).settle(failed);
+        breaker.pass(Read).unwrap_or_else(|_| panic!("open")).settle(if failed {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        });
     }
 
     /// As often as opens it.
@@ -238,7 +284,7 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Closed);
         call(&breaker, true);
         assert_eq!(breaker.state(), BreakerState::Open);
-        assert_eq!(breaker.pass(HANGS).err(), Some(Duration::from_secs(5)));
+        assert_eq!(breaker.pass(Read).err(), Some(Duration::from_secs(5)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -259,9 +305,9 @@ mod tests {
     async fn after_its_time_one_call_tries_and_decides() {
         let breaker = half_open().await;
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
-        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
-        assert!(breaker.pass(HANGS).is_err(), "one at a time");
-        probe.settle(true);
+        let probe = breaker.pass(Read).unwrap_or_else(|_| panic!("no probe"));
+        assert!(breaker.pass(Read).is_err(), "one at a time");
+        probe.settle(Outcome::Failure);
         assert_eq!(breaker.state(), BreakerState::Open);
         wait(5).await;
         call(&breaker, false);
@@ -272,7 +318,7 @@ mod tests {
     async fn released_probe_is_neither_success_nor_failure() {
         let breaker = half_open().await;
         for _ in 0..3 {
-            breaker.pass(Duration::from_secs(1)).unwrap_or_else(|_| panic!("no probe")).release();
+            breaker.pass(Read).unwrap_or_else(|_| panic!("no probe")).release();
             assert_eq!(breaker.state(), BreakerState::HalfOpen, "the next call is a probe, at once");
         }
         call(&breaker, true);
@@ -281,9 +327,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn released_call_is_not_counted_however_long_it_took() {
-        let breaker = breaker();
+        let breaker = with_timeout(2);
         for _ in 0..10 {
-            let pass = breaker.pass(Duration::from_secs(1)).unwrap_or_else(|_| panic!("open"));
+            let pass = breaker.pass(Read).unwrap_or_else(|_| panic!("open"));
             wait(2).await;
             pass.release();
         }
@@ -296,17 +342,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn discarded_call_is_not_counted_however_long_it_took() {
+        let breaker = with_timeout(2);
+        for _ in 0..10 {
+            let pass = breaker.pass(Read).unwrap_or_else(|_| panic!("open"));
+            wait(2).await;
+            pass.discard();
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let breaker = half_open().await;
+        breaker.pass(Read).unwrap_or_else(|_| panic!("no probe")).discard();
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert!(breaker.pass(Read).is_ok(), "the next call is a probe, at once");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_tries_are_as_far_apart_as_they_may_be_soon_however_long_each_hangs() {
         let breaker = half_open().await;
-        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
+        let probe = breaker.pass(Read).unwrap_or_else(|_| panic!("no probe"));
         wait(3).await;
-        probe.settle(true);
-        assert_eq!(breaker.pass(HANGS).err(), Some(Duration::from_secs(2)));
+        probe.settle(Outcome::Failure);
+        assert_eq!(breaker.pass(Read).err(), Some(Duration::from_secs(2)));
         wait(2).await;
-        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
+        let probe = breaker.pass(Read).unwrap_or_else(|_| panic!("no probe"));
         wait(5).await;
-        probe.settle(true);
-        assert!(breaker.pass(HANGS).is_ok(), "at once: one at a time is load enough");
+        probe.settle(Outcome::Failure);
+        assert!(breaker.pass(Read).is_ok(), "at once: one at a time is load enough");
     }
 
     #[tokio::test(start_paused = true)]
@@ -327,21 +388,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_try_that_is_given_up_leaves_room_for_another() {
         let breaker = half_open().await;
-        drop(breaker.pass(HANGS));
-        assert!(breaker.pass(HANGS).is_ok());
+        drop(breaker.pass(Read));
+        assert!(breaker.pass(Read).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_that_are_given_up_when_they_have_waited_for_long_open_it_and_others_count_for_nothing() {
-        let breaker = breaker();
-        let hangs = Duration::from_secs(2);
+        let breaker = with_timeout(4);
         for _ in 0..4 {
-            let pass = breaker.pass(hangs);
+            let pass = breaker.pass(Read);
             wait(1).await;
             drop(pass);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
-        let passes: Vec<_> = (0..4).map(|_| breaker.pass(hangs)).collect();
+        let passes: Vec<_> = (0..4).map(|_| breaker.pass(Read)).collect();
         wait(2).await;
         drop(passes);
         assert_eq!(breaker.state(), BreakerState::Open);
@@ -349,9 +409,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_that_are_given_up_while_others_are_answered_count_for_nothing() {
-        let breaker = breaker();
-        let hangs = Duration::from_secs(2);
-        let passes: Vec<_> = (0..20).map(|_| breaker.pass(hangs)).collect();
+        let breaker = with_timeout(4);
+        let passes: Vec<_> = (0..20).map(|_| breaker.pass(Read)).collect();
         wait(1).await;
         call(&breaker, false);
         wait(1).await;
@@ -362,24 +421,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_late_failure_does_not_reopen_what_a_probe_is_deciding() {
         let breaker = breaker();
-        let early = breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"));
+        let early = breaker.pass(Read).unwrap_or_else(|_| panic!("closed"));
         fail(&breaker);
         wait(5).await;
-        let probe = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
-        early.settle(true);
-        probe.settle(false);
+        let probe = breaker.pass(Read).unwrap_or_else(|_| panic!("no probe"));
+        early.settle(Outcome::Failure);
+        probe.settle(Outcome::Success);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn late_failures_of_before_do_not_open_it_again_once_it_has_closed() {
         let breaker = breaker();
-        let early: Vec<Pass> = (0..4).map(|_| breaker.pass(HANGS).unwrap_or_else(|_| panic!("closed"))).collect();
+        let early: Vec<Pass> = (0..4).map(|_| breaker.pass(Read).unwrap_or_else(|_| panic!("closed"))).collect();
         fail(&breaker);
         wait(5).await;
         call(&breaker, false);
         for late in early {
-            late.settle(true);
+            late.settle(Outcome::Failure);
         }
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
@@ -387,15 +446,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_try_that_hangs_does_not_keep_another_from_trying_after_the_time_that_it_would_be_open() {
         let breaker = half_open().await;
-        let hanging = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no probe"));
+        let hanging = breaker.pass(Read).unwrap_or_else(|_| panic!("no probe"));
         wait(4).await;
-        assert!(breaker.pass(HANGS).is_err());
+        assert!(breaker.pass(Read).is_err());
         wait(1).await;
-        let next = breaker.pass(HANGS).unwrap_or_else(|_| panic!("no second probe"));
-        assert!(breaker.pass(HANGS).is_err(), "one at a time");
-        hanging.settle(true);
-        assert!(breaker.pass(HANGS).is_err(), "the second is still at it");
-        next.settle(false);
+        let next = breaker.pass(Read).unwrap_or_else(|_| panic!("no second probe"));
+        assert!(breaker.pass(Read).is_err(), "one at a time");
+        hanging.settle(Outcome::Failure);
+        assert!(breaker.pass(Read).is_err(), "the second is still at it");
+        next.settle(Outcome::Success);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 }

@@ -5,6 +5,7 @@ mod breaker;
 mod bulkhead;
 mod config;
 mod credentials;
+mod hangs;
 mod operations;
 mod quota;
 mod retry;
@@ -23,8 +24,9 @@ use crate::telemetry;
 
 use super::http::Effect;
 use super::{Deadline, Failure, Phase, Progress, Settings, UpstreamError, WriteReply};
-use breaker::Breaker;
+use breaker::{Breaker, Outcome};
 use bulkhead::{Bulkhead, PATIENCE};
+use hangs::Timeouts;
 use quota::OutboundQuota;
 use retry::Retries;
 
@@ -41,15 +43,7 @@ pub(super) struct Guard {
     /// What the source allows us, where the configuration says so.
     quota: Option<OutboundQuota>,
     credentials: Credentials,
-    /// How long a call has waited where it is taken to hang: half of its own time.
-    hangs_after: HangsAfter,
     seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct HangsAfter {
-    read: Duration,
-    write: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -63,14 +57,14 @@ struct Seen {
 impl Guard {
     pub(super) fn new(source: SourceName, settings: &Settings, credentials: Credentials) -> Self {
         let config = &settings.resilience;
+        let timeouts = Timeouts { read: settings.timeout, write: settings.write_timeout };
         Self {
             source,
-            breaker: Breaker::new(config.breaker),
+            breaker: Breaker::new(config.breaker, timeouts),
             retries: Retries::new(config.retry),
             bulkhead: Bulkhead::new(settings.max_in_flight),
             quota: config.quota.map(OutboundQuota::new),
             credentials,
-            hangs_after: HangsAfter { read: settings.timeout / 2, write: settings.write_timeout / 2 },
             seen: Mutex::default(),
         }
     }
@@ -178,11 +172,7 @@ impl Guard {
         if deadline.0 <= Instant::now() {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: Phase::Slot }));
         }
-        let hangs_after = match effect {
-            Effect::Read => self.hangs_after.read,
-            Effect::Write => self.hangs_after.write,
-        };
-        let pass = self.breaker.pass(hangs_after).map_err(|wait| self.circuit_open(wait))?;
+        let pass = self.breaker.pass(effect).map_err(|wait| self.circuit_open(wait))?;
         let started = Instant::now();
         let result = call().await;
         let error = result.as_ref().map_or_else(Some, refusal);
@@ -190,8 +180,10 @@ impl Guard {
         // sees to that.
         if error.is_some_and(UpstreamError::is_of_content) {
             pass.release();
+        } else if error.is_some_and(UpstreamError::is_shortage) {
+            pass.discard();
         } else if error.is_none_or(UpstreamError::tells_of_the_source) {
-            pass.settle(error.is_some_and(UpstreamError::counts_against_the_source));
+            pass.settle(outcome_of(error));
             self.note(error);
         }
         let outcome = error.map_or("ok", |error| error.code().as_str());
@@ -267,6 +259,14 @@ impl Guard {
     }
 }
 
+fn outcome_of(error: Option<&UpstreamError>) -> Outcome {
+    match error {
+        Some(UpstreamError { failure: Failure::TimedOut { .. }, .. }) => Outcome::Hung,
+        Some(error) if error.counts_against_the_source() => Outcome::Failure,
+        _ => Outcome::Success,
+    }
+}
+
 /// The secret that a call was sent with, which is that of the moment of sending: it may have waited for its turn before.
 #[derive(Default)]
 struct SentWith(Mutex<Option<Arc<SecretString>>>);
@@ -282,3 +282,6 @@ impl SentWith {
 fn refusal_of(reply: &WriteReply) -> Option<&UpstreamError> {
     reply.refusal.as_ref()
 }
+
+#[cfg(test)]
+mod tests;
