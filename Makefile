@@ -10,7 +10,7 @@ SHELL := bash
 export SCRM_GATEWAY_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/scrm-gateway
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## Run the gateway over both simulated sources; prints an address, a token and a curl line
 	cargo run --release --locked -- demo

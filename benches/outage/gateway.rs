@@ -23,6 +23,11 @@ pub struct Bench {
 impl Bench {
     /// Without a cache: every detail is a call, so that what is measured is the way to the sources.
     pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With these keys of `JuziBot`'s section.
+    pub async fn with(juzibot: &str) -> Self {
         let sandbox = sandbox::start(sandbox::Options { customers: 20_000, ..Default::default() }).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (port, admin) = (free_port(), free_port());
@@ -56,6 +61,7 @@ level = "error"
 kind = "juzibot"
 base_url = "{}"
 token = "{token}"
+{juzibot}
 [sources.tanma]
 kind = "tanma"
 base_url = "{}"

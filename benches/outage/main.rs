@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench outage -- blackhole   500 requests/s of mixed load; one source answers nothing for 60 s
+//! cargo bench --bench outage -- opening     500 and 20 requests/s for one source, some or all of whose calls hang
 //! cargo bench --bench outage -- storm       200 requests/s for one source, which fails for 30 s in three ways
 //! ```
 //!
@@ -18,6 +19,7 @@ mod blackhole;
 mod bounds;
 mod gateway;
 mod load;
+mod opening;
 mod storm;
 
 use std::process::ExitCode;
@@ -31,6 +33,9 @@ async fn main() -> ExitCode {
     let mut bounds = Bounds::default();
     if wants("blackhole") {
         blackhole::run(&mut bounds).await;
+    }
+    if wants("opening") {
+        opening::run(&mut bounds).await;
     }
     if wants("storm") {
         storm::run(&mut bounds).await;

@@ -159,3 +159,23 @@ fn all(chunk: &Chunk, status: ItemStatus, problem: Option<&ShortProblem>) -> Vec
     let indices = chunk.entries.iter().flat_map(|entry| &entry.items);
     indices.map(|index| ItemResult::new(*index, status, problem.cloned())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_shortage_leaves_items_not_sent_and_retryable() {
+        let entry = Entry { key: EntryKey::new("s", "u"), items: vec![0, 1] };
+        let chunk = Chunk { entries: vec![entry] };
+        let error = UpstreamError::new(&"a".parse().unwrap(), Failure::Overloaded("memory"));
+        let outcome = judge(&chunk, Err(error));
+        assert_eq!(outcome.results.len(), 2);
+        for result in outcome.results {
+            assert_eq!(result.status, ItemStatus::NotSent);
+            let problem = result.problem.unwrap();
+            assert_eq!((problem.code, problem.retryable), (ProblemCode::Overloaded, true));
+        }
+        assert!(outcome.stop.is_none(), "the next chunk may find room");
+    }
+}

@@ -5,6 +5,7 @@ mod mistakes;
 mod outbound;
 mod ports;
 mod serving;
+mod shortage;
 mod signals;
 mod stopping;
 mod values;
