@@ -42,9 +42,10 @@ pub async fn run(bounds: &mut Bounds) {
 /// Returns the time from the fault to the open breaker.
 async fn opening(rate: u32, when: When) -> Option<Duration> {
     let bench = Bench::with(&format!("timeout = \"{}ms\"", TIMEOUT.as_millis())).await;
-    let path = |_| "/v1/customers?source=juzibot&limit=5".to_owned();
-    let list = Class { name: "list", path: Box::new(path), body: None };
-    let classes = [&list];
+    // Each of another customer that the source does not know: small answers, and each request is a call.
+    let path = |number| format!("/v1/customers/wm-nobody-{number}?source=juzibot");
+    let detail = Class { name: "detail", path: Box::new(path), body: None };
+    let classes = [&detail];
     let watch = async {
         tokio::time::sleep(STEADY).await;
         let failing = Instant::now();

@@ -108,6 +108,29 @@ async fn a_breaker_opens_spares_the_source_and_closes_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn hanging_calls_open_the_breaker_despite_earlier_successes() {
+    let never = || Effect::NeverAnswer { applied: false };
+    // The head of an answer arrives at once and its body a byte at a time.
+    let drip = Effect::Drip { bytes: 1, every: Duration::from_millis(100) };
+    let cases = [(never(), When::Always, "open"), (drip, When::Always, "open"), (never(), When::Every(20), "closed")];
+    for (effect, when, breaker) in cases {
+        let gateway = with("retry = { attempts = 1 }\ntimeout = \"1500ms\"\nbreaker = { open_for = \"1h\" }").await;
+        let lists =
+            || futures_util::future::join_all((0..40).map(|_| gateway.get("/v1/customers?source=juzibot&limit=1")));
+        for _ in 0..3 {
+            lists().await.iter().for_each(|reply| drop(reply.ok()));
+        }
+        fault(&gateway, Rule::new(Source::Juzibot, effect.clone()).when(when)).await;
+        let hung = lists().await;
+        let hung = hung.iter().filter(|reply| reply.status == 504).count();
+        let expected = if breaker == "open" { 20..=40 } else { 2..=2 };
+        assert!(expected.contains(&hung), "{effect:?}: {hung}");
+        assert_eq!(health(&gateway).await["breaker"], breaker, "{effect:?}");
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_fault_of_the_source_does_not_open_the_breaker() {
     let gateway = with("retry = { attempts = 1 }\nbreaker = { min_calls = 2 }").await;
     for id in 0..4 {
