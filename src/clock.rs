@@ -1,7 +1,7 @@
 //! Time: tokio's clock for governor, the wall clock, and durations of the configuration. A leaf: imports no stage.
 //!
 //! Durations are measured with tokio's clock, which never steps. The wall clock is for what other parties compare with
-//! theirs: `Date`, tokens, the expiry of cursors, signatures (ADR 0042).
+//! theirs: `Date`, tokens, the expiry of cursors, signatures (docs/architecture.md, Time).
 
 use std::time::{Duration, SystemTime};
 
