@@ -1,5 +1,11 @@
-//! Time: tokio's clock for governor, and durations as the configuration has them. A leaf: imports nothing of the road.
+//! Time: tokio's clock for governor, the wall clock, and durations of the configuration. A leaf: imports no stage.
+//!
+//! Durations are measured with tokio's clock, which never steps. The wall clock is for what other parties compare with
+//! theirs: `Date`, tokens, the expiry of cursors, signatures (docs/architecture.md, Time).
 
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderValue;
 use governor::clock::{Clock, Reference};
 use governor::nanos::Nanos;
 use tokio::time::Instant;
@@ -39,6 +45,29 @@ impl Reference for TokioNanos {
     fn saturating_sub(&self, duration: Nanos) -> Self {
         Self(self.0.saturating_sub(duration))
     }
+}
+
+/// A system clock that shows a time before 1970.
+#[derive(Debug, thiserror::Error)]
+#[error("the system clock shows a time {} before 1970; set the clock, then start again", humantime::format_duration(*.0))]
+pub struct ClockError(Duration);
+
+/// Checks that the system clock can be used: libraries panic on a time before 1970.
+///
+/// # Errors
+/// The time is before 1970.
+pub fn check(now: SystemTime) -> Result<(), ClockError> {
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(_) => Ok(()),
+        Err(early) => Err(ClockError(Duration::from_secs(early.duration().as_secs().max(1)))),
+    }
+}
+
+/// The value of the `Date` header of a response that is sent now.
+pub fn http_date() -> HeaderValue {
+    // The formatter panics on earlier times.
+    let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
+    HeaderValue::from_str(&httpdate::fmt_http_date(now)).expect("an HTTP date is ASCII")
 }
 
 /// Durations such as `"2s"`, at most [`LONGEST`](duration::LONGEST): a point in time that far ahead can still be represented.

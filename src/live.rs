@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::shortage;
@@ -175,6 +176,8 @@ pub struct OnDemand {
     cool_down: Duration,
     /// When it was last read so. Held during that: who comes meanwhile waits for what it brings.
     read_at: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// How many readings have begun.
+    begun: AtomicU64,
 }
 
 /// The longest wait for a reading. A file that takes longer hangs, and what waits for it is not to hang with it.
@@ -183,26 +186,48 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 impl OnDemand {
     /// `cool_down` lies between two readings.
     pub fn new(cool_down: Duration) -> Self {
-        Self { cool_down, read_at: Arc::default() }
+        Self { cool_down, read_at: Arc::default(), begun: AtomicU64::new(0) }
     }
 
     /// Has the file read, if that is still needed when it comes to it, and waits for that, a second at most. Reading goes on where
     /// the wait ends, and is of use to who comes next.
     pub async fn reread(&self, file: Arc<dyn Reread>, is_needed: impl Fn() -> bool) {
         let reading = async {
-            let mut read_at = self.read_at.clone().lock_owned().await;
+            let read_at = self.read_at.clone().lock_owned().await;
             if !is_needed() || read_at.is_some_and(|at| at.elapsed() < self.cool_down) {
                 return;
             }
-            *read_at = Some(Instant::now());
-            // A panic in it has been logged, and the value is what it was.
-            let _read = tokio::task::spawn_blocking(move || {
-                file.reread();
-                drop(read_at);
-            })
-            .await;
+            self.read(file, read_at).await;
         };
         let _late = tokio::time::timeout(LONGEST_WAIT, reading).await;
+    }
+
+    /// Waits for the end of a reading that began after the call, a second at most; returns whether there was one. It begins
+    /// when the cool-down is over, and callers that wait at the same time share it.
+    pub async fn reread_now(&self, file: Arc<dyn Reread>) -> bool {
+        let arrival = self.begun.load(Ordering::Acquire);
+        let reading = async {
+            let read_at = self.read_at.clone().lock_owned().await;
+            if self.begun.load(Ordering::Acquire) > arrival {
+                return;
+            }
+            if let Some(at) = *read_at {
+                tokio::time::sleep_until(at + self.cool_down).await;
+            }
+            self.read(file, read_at).await;
+        };
+        tokio::time::timeout(LONGEST_WAIT, reading).await.is_ok()
+    }
+
+    async fn read(&self, file: Arc<dyn Reread>, mut read_at: OwnedMutexGuard<Option<Instant>>) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        *read_at = Some(Instant::now());
+        // A panic in it has been logged, and the value is what it was.
+        let _read = tokio::task::spawn_blocking(move || {
+            file.reread();
+            drop(read_at);
+        })
+        .await;
     }
 }
 
@@ -338,6 +363,32 @@ mod tests {
         assert!(read.try_recv().is_err(), "nobody needs it");
         on_demand.reread(file, || true).await;
         assert!(read.try_recv().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reread_now_waits_for_reading_after_the_call() {
+        let on_demand = OnDemand::new(Duration::from_millis(100));
+        let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let file: Arc<dyn Reread> = Arc::new(Counts(sender));
+        let begun = Instant::now();
+        assert!(on_demand.reread_now(file.clone()).await && read.try_recv().is_ok());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // Within the cool-down they wait for its end, and share one reading.
+        assert_eq!(join_all((0..50).map(|_| on_demand.reread_now(file.clone()))).await, [true; 50]);
+        assert_eq!(begun.elapsed(), Duration::from_millis(100));
+        assert!(read.try_recv().is_ok() && read.try_recv().is_err());
+        // A reading that began before the call does not count.
+        let hangs = on_demand.read_at.clone().lock_owned().await;
+        on_demand.begun.fetch_add(1, Ordering::AcqRel);
+        let waiting = tokio::spawn({
+            let (file, on_demand) = (file.clone(), Arc::new(on_demand));
+            async move { (on_demand.reread_now(file.clone()).await, on_demand.reread_now(file).await) }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(read.try_recv().is_err());
+        drop(hangs);
+        assert_eq!(waiting.await.unwrap(), (true, true));
+        assert!(read.try_recv().is_ok() && read.try_recv().is_ok());
     }
 
     #[tokio::test]

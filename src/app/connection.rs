@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,6 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::ServiceExt;
 
+use crate::clock;
 use crate::edge::Held;
 use crate::routes::Stopping;
 
@@ -68,6 +69,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, p
         let (router, stop) = (router.clone(), stop.clone());
         async move {
             let mut response = router.oneshot(request).await?;
+            complete_head(&mut response);
             if stop.is_cancelled() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -94,6 +96,16 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, p
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Sets what hyper and axum get wrong in the head of a response.
+fn complete_head<B>(response: &mut Response<B>) {
+    // hyper formats a date once a second, and after a step back of the clock not until it has caught up.
+    response.headers_mut().insert(DATE, clock::http_date());
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // axum sets it to the length of the empty body; it would be that of the 200 (RFC 9110 §8.6).
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
 }
 

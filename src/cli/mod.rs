@@ -11,12 +11,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{self, StartError};
+use crate::clock::{self, ClockError};
 use crate::config::{CONFIG_FILE, Config, ConfigError};
 use crate::live;
 use crate::openapi;
@@ -77,6 +79,8 @@ enum CliError {
     #[error("log.level: {0}")]
     Level(#[from] InvalidLevel),
     #[error("{0}")]
+    Clock(#[from] ClockError),
+    #[error("{0}")]
     Start(#[from] StartError),
     #[error("{0}")]
     Token(#[from] token::TokenError),
@@ -87,7 +91,7 @@ enum CliError {
 impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Level(_) => EXIT_CONFIGURATION.into(),
+            Self::Config(_) | Self::Level(_) | Self::Clock(_) => EXIT_CONFIGURATION.into(),
             Self::Start(error) if error.is_configuration() => EXIT_CONFIGURATION.into(),
             Self::Start(_) | Self::Token(_) | Self::Io(_) => ExitCode::FAILURE,
         }
@@ -97,17 +101,7 @@ impl CliError {
 /// Runs the command of the process's arguments.
 pub async fn run() -> ExitCode {
     telemetry::hide_panic_messages();
-    let result = match Cli::parse().command {
-        Command::Serve(args) => serve(&args).await,
-        #[cfg(feature = "sandbox")]
-        Command::Demo(args) => demo::run(&args).await,
-        #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => sandbox::run(args).await,
-        Command::Token(args) => token::run(&args),
-        Command::Openapi => say(&openapi::to_json(&openapi::spec(None))),
-        Command::Check(args) => check(&args),
-    };
-    match result {
+    match run_command(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let CliError::Config(config) = &error {
@@ -116,6 +110,22 @@ pub async fn run() -> ExitCode {
             say_error(&format!("scrm-gateway: {error}"));
             error.exit_code()
         }
+    }
+}
+
+async fn run_command(command: Command) -> Result<(), CliError> {
+    if !matches!(command, Command::Openapi) {
+        clock::check(SystemTime::now())?;
+    }
+    match command {
+        Command::Serve(args) => serve(&args).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => demo::run(&args).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Token(args) => token::run(&args),
+        Command::Openapi => say(&openapi::to_json(&openapi::spec(None))),
+        Command::Check(args) => check(&args),
     }
 }
 

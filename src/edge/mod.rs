@@ -65,7 +65,11 @@ impl Edge {
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
                 // Counts the caller, and hands the handler all that the edge found out.
-                .layer(from_fn_with_state(self.quotas.clone(), quota::limit)),
+                .layer(from_fn_with_state(self.quotas.clone(), quota::limit))
+                // Only for callers who are known: compression costs more than everything else at the edge (ADR 0041).
+                .layer(from_fn(compression::keep_status))
+                .layer(compression::layer())
+                .map_response(compression::note_status),
         )
     }
 
@@ -81,11 +85,7 @@ impl Edge {
                     // or costs a signature check.
                     .layer(self.address_limit.layer())
                     // More than this at once is refused rather than queued.
-                    .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed))
-                    // What the handler has decided is what the caller gets, however it is coded.
-                    .layer(from_fn(compression::keep_status))
-                    .layer(compression::layer())
-                    .map_response(compression::note_status),
+                    .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed)),
             );
         if let Some(cors) = self.cors.layer() {
             // Preflights are answered here; without origins, no page of another origin may call.

@@ -11,12 +11,13 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tower::ServiceExt;
 use tracing::subscriber::DefaultGuard;
 
 use super::*;
+use crate::live::Live;
 use crate::outbound::ClientConfig;
 use crate::store::quota::QuotaConfig;
 use crate::telemetry;
@@ -139,44 +140,92 @@ fn status_in(uri: &Uri) -> StatusCode {
     uri.path().trim_start_matches('/').parse().unwrap()
 }
 
-#[tokio::test]
-async fn no_layer_replaces_status_of_handler() {
-    let answer = async |uri: Uri| -> Response {
-        let status = status_in(&uri);
-        // Long enough to be compressed.
-        let body = if matches!(status.as_u16(), 204 | 304) { Body::empty() } else { Body::from("x".repeat(1_000)) };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        response
+const ACCEPT_ENCODINGS: [(&str, Option<&str>); 10] = [
+    ("gzip", Some("gzip")),
+    ("*", Some("gzip")),
+    ("identity;q=0, gzip", Some("gzip")),
+    ("identity;q=0", None),
+    ("*;q=0", None),
+    ("gzip;q=0, identity;q=0", None),
+    ("br, identity;q=0", None),
+    ("gzip;q=0", None),
+    ("", None),
+    (";q=0,,;", None),
+];
+
+/// Answers with the status in the path, and with a body that is long enough to be compressed.
+async fn answer_with_status(uri: Uri) -> Response {
+    let status = status_in(&uri);
+    let body = if matches!(status.as_u16(), 204 | 304) { Body::empty() } else { Body::from("x".repeat(1_000)) };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
+
+/// An edge without limits, and a token of its issuer.
+fn edge_with_issuer() -> (Edge, String) {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let algorithms = vec![jsonwebtoken::Algorithm::HS256];
+    let issuer = Issuer {
+        name: "login".to_owned(),
+        issuer: "https://login.test".to_owned(),
+        audience: vec!["scrm-gateway".to_owned()],
+        keys: IssuerKeys::Held(Arc::new(Live::fixed(KeySet::of_secret(&SECRET.into(), &algorithms).unwrap()))),
+        algorithms,
     };
-    let cors = Cors { origins: vec![HeaderValue::from_static("https://app.test")], ..Cors::default() };
+    let auth = Auth { issuers: vec![issuer], default_sources_all: true, leeway: Duration::ZERO };
+    let claims = json!({"iss": "https://login.test", "aud": "scrm-gateway", "sub": "tester", "exp": 4_102_444_800_u64});
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
     let quota = QuotaConfig { requests: NonZeroU32::MAX, window: Duration::from_secs(1), burst: NonZeroU32::MAX };
     let address_limit = AddressLimit::new(AddressLimitConfig {
         quota,
         trusted_proxies: Vec::new(),
         header: ClientAddressHeader::XForwardedFor,
     });
-    let router = Edge { address_limit, cors, ..edge() }.enclose(Router::new().route("/{status}", get(answer)));
+    let authenticator = Authenticator::new(&auth, Vec::new(), Vec::new(), &ClientConfig::default()).unwrap();
+    let quotas = Arc::new(Quotas::new(quota, []));
+    let edge = Edge { authenticator: Arc::new(authenticator), quotas, address_limit, ..edge() };
+    (edge, format!("Bearer {token}"))
+}
+
+fn coding(response: &Response) -> Option<&str> {
+    response.headers().get("content-encoding").map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn no_layer_replaces_status_of_handler() {
+    let (edge, bearer) = edge_with_issuer();
+    let cors = Cors { origins: vec![HeaderValue::from_static("https://app.test")], ..Cors::default() };
+    let edge = Edge { cors, ..edge };
+    let router = edge.enclose(edge.protect(Router::new().route("/{status}", get(answer_with_status))));
     for status in 200..600 {
-        for (encoding, coding) in [
-            ("gzip", Some("gzip")),
-            ("*", Some("gzip")),
-            ("identity;q=0, gzip", Some("gzip")),
-            ("identity;q=0", None),
-            ("*;q=0", None),
-            ("gzip;q=0, identity;q=0", None),
-            ("br, identity;q=0", None),
-            ("gzip;q=0", None),
-            ("", None),
-            (";q=0,,;", None),
-        ] {
+        for (encoding, expected) in ACCEPT_ENCODINGS {
             for origin in ["https://app.test", "https://other.test"] {
-                let headers = [("accept-encoding", encoding), ("origin", origin), ("accept", "text/csv;q=0")];
+                let headers = [
+                    ("authorization", bearer.as_str()),
+                    ("accept-encoding", encoding),
+                    ("origin", origin),
+                    ("accept", "text/csv;q=0"),
+                ];
                 let response = router.clone().oneshot(request(&format!("/{status}"), &headers)).await.unwrap();
                 assert_eq!(response.status(), status, "{encoding:?}");
-                let sent = response.headers().get("content-encoding").map(|value| value.to_str().unwrap());
-                assert_eq!(sent, coding.filter(|_| !matches!(status, 204 | 304)), "{status} {encoding:?}");
+                let expected = expected.filter(|_| !matches!(status, 204 | 304));
+                assert_eq!(coding(&response), expected, "{status} {encoding:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn route_without_token_is_not_compressed() {
+    let (edge, bearer) = edge_with_issuer();
+    let router = edge.enclose(Router::new().route("/{status}", get(answer_with_status)));
+    for status in [200, 404, 503] {
+        for (encoding, _) in ACCEPT_ENCODINGS {
+            let headers = [("authorization", bearer.as_str()), ("accept-encoding", encoding)];
+            let response = router.clone().oneshot(request(&format!("/{status}"), &headers)).await.unwrap();
+            assert_eq!((response.status().as_u16(), coding(&response)), (status, None), "{encoding:?}");
         }
     }
 }

@@ -125,7 +125,11 @@ pub(super) fn answered(operation: &Operation, status: &str) -> Vec<&'static str>
         }
     }
     match status {
-        "200" | "304" => names.extend(["cache-control", "vary"]),
+        "200" | "304" => {
+            names.push("cache-control");
+            // Responses to strangers are not negotiated.
+            names.extend((!is_public(operation)).then_some("vary"));
+        }
         "401" | "403" => names.push("www-authenticate"),
         "409" | "429" | "503" | "504" => names.push("retry-after"),
         _ => {}

@@ -1,11 +1,19 @@
 //! `GET /v1/errors`.
 
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::response::Response;
 
 use crate::model::{CATALOGUE, ErrorsAnswer};
 
 use super::cache_policy;
 use super::extract::{NoQuery, Query};
+
+/// The response body. It is the same for everybody, and strangers may request it.
+static CATALOGUE_JSON: LazyLock<Bytes> = LazyLock::new(|| {
+    serde_json::to_vec(&ErrorsAnswer { data: CATALOGUE.to_vec() }).expect("the catalogue has a JSON form").into()
+});
 
 /// List the problem codes
 ///
@@ -20,5 +28,5 @@ use super::extract::{NoQuery, Query};
     security(()),
 )]
 pub async fn list(Query(NoQuery): Query<NoQuery>) -> Response {
-    cache_policy::uncached(&ErrorsAnswer { data: CATALOGUE.to_vec() })
+    cache_policy::uncached_bytes(CATALOGUE_JSON.clone())
 }

@@ -19,6 +19,7 @@ mod customers;
 mod damaged;
 mod deadlines;
 mod document;
+mod documentation;
 mod examples;
 mod fault_matrix;
 mod hardening;

@@ -150,6 +150,9 @@ test('a person authorizes in the Swagger UI and reads a customer', { timeout: TI
   await t.test('nothing was asked of another origin, and nothing went wrong', async () => {
     assert.ok(seen.requests.includes(`${origin}/openapi.json`), 'the requests are recorded');
     assert.ok(seen.requests.includes(`${origin}/v1/customers/${demo.customerId}`));
+    const files = seen.requests.filter((url) => url.startsWith(demo.docs) && url !== demo.docs);
+    assert.ok(files.length >= 5, 'the page loads its files');
+    for (const file of files) assert.match(file, /\.[\w-]{22}\.(css|js|png)$/, 'a hash is in each address');
     assert.deepEqual(strangers(seen.requests, origin), []);
     assert.deepEqual(seen.failures, []);
     assert.deepEqual(seen.complaints, []);

@@ -13,7 +13,7 @@ use crate::telemetry::metrics;
 use super::fetched::FetchedKeys;
 use super::issuer::{Keys, NotNow, Refusal, Verifier};
 use super::keys::KeyId;
-use super::token::{Claimed, Verified};
+use super::token::{self, Claimed, Verified};
 use super::verified::{Entry, TokenHash, VerifiedTokens};
 use super::{Auth, CallerConfig, invalid, without_keys};
 
@@ -70,8 +70,11 @@ impl Authenticator {
     }
 
     /// # Errors
-    /// `unauthenticated`, with the challenge that tells why; `issuer_unavailable` where the issuer's keys were never to be had.
+    /// `unauthenticated`, with the challenge that tells why; `issuer_unavailable` if the issuer's keys are not there, or
+    /// are older than the token and lack its key.
     pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, Problem> {
+        // Before the hash: a stranger sends up to 64 KiB.
+        token::check_length(token).map_err(invalid)?;
         let hash = TokenHash::of(token);
         if let Some(caller) = self.known(hash) {
             return Ok(caller);

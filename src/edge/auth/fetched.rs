@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -17,15 +18,14 @@ use tracing::Instrument;
 use crate::outbound::{self, ClientConfig, ClientError};
 use crate::telemetry::metrics;
 
+use super::refetch_budget::{AFTER_FAILURE, RefetchBudget};
 use super::{Issuer, JwksUrl, KeySet};
 
 /// How long one fetch may take, from the first byte sent to the last one received.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many tokens may wait for a fetch. A token counts until its turn has come, also when its caller disconnects.
-const MOST_WAITING: usize = 32;
-/// What lies between two fetches for tokens where the first brought nothing.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(super) const MOST_WAITING: usize = 32;
 /// The largest set, in bytes.
 const MAX_BYTES: usize = 256 << 10;
 
@@ -38,28 +38,28 @@ pub(super) struct FetchedKeys {
     http: reqwest::Client,
     /// `None`: they were never there.
     current: ArcSwapOption<KeySet>,
+    /// How many fetches have begun.
+    begun: AtomicU64,
     /// Held while fetching: one at a time.
     fetching: Mutex<Fetching>,
     waiting: Arc<Semaphore>,
 }
 
-#[derive(Default)]
 struct Fetching {
-    /// When a token last had the set fetched, and whether that brought one.
-    asked: Option<(Instant, bool)>,
+    /// The number of the last fetch that succeeded.
+    succeeded: u64,
+    budget: RefetchBudget,
 }
 
-impl Fetching {
-    /// How long until a token may have the set fetched again.
-    fn rests(&self, cool_down: Duration) -> Option<Duration> {
-        let (asked, brought) = self.asked?;
-        let pause = if brought { cool_down } else { cool_down.min(AFTER_FAILURE) };
-        pause.checked_sub(asked.elapsed()).filter(|left| !left.is_zero())
-    }
+/// The moment a token arrived: how many fetches had begun by then.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Arrival(u64);
 
-    fn has_failed(&self) -> bool {
-        self.asked.is_some_and(|(_, brought)| !brought)
-    }
+/// Keys to verify a token with, after those at hand did not do.
+pub(super) struct NewerKeys {
+    pub(super) keys: Arc<KeySet>,
+    /// Whether they were fetched after the token arrived: a key that they lack does not exist.
+    pub(super) is_final: bool,
 }
 
 /// Why a fetch brought nothing. Holds no URL.
@@ -81,7 +81,8 @@ impl FetchedKeys {
             at: at.clone(),
             http: http.build().map_err(ClientError::build)?,
             current: ArcSwapOption::empty(),
-            fetching: Mutex::default(),
+            begun: AtomicU64::new(0),
+            fetching: Mutex::new(Fetching { succeeded: 0, budget: RefetchBudget::new(at.cool_down) }),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
         })
     }
@@ -91,54 +92,77 @@ impl FetchedKeys {
         self.current.load_full()
     }
 
-    /// The keys after a fetch, unless the last one for the same reason was a short while ago. `known` are those that did not
-    /// do. Whoever comes during a fetch waits for it, and who gives up waiting does not end it for the others.
+    /// Notes that a token arrives now.
+    pub(super) fn arrival(&self) -> Arrival {
+        Arrival(self.begun.load(Ordering::Acquire))
+    }
+
+    /// Returns other keys than `known`, or those of a fetch that began after the token arrived. A token that arrives during
+    /// a fetch waits for its end and, if that does not help, for the next one. A caller that disconnects does not end the
+    /// fetch for the others.
     ///
     /// # Errors
-    /// It cannot be told whether there are others, and for so long nobody will look: there are none at all, the host is down, or
-    /// more wait for it than may.
-    pub(super) async fn newer_than(self: &Arc<Self>, known: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, Duration> {
+    /// The time until the next fetch may begin: the budget is spent, the last fetch failed, or too many tokens wait.
+    pub(super) async fn newer_than(
+        self: &Arc<Self>,
+        known: Option<&Arc<KeySet>>,
+        arrival: Arrival,
+    ) -> Result<NewerKeys, Duration> {
         let Ok(permit) = self.waiting.clone().try_acquire_owned() else { return Err(AFTER_FAILURE) };
         let (this, known) = (self.clone(), known.cloned());
         let refresh = async move {
             // Held by the task, which goes on when its caller disconnects: the limit is one of tasks.
             let _permit = permit;
-            let mut fetching = this.fetching.lock().await;
-            let is_known = match (this.get(), &known) {
-                (Some(now), Some(known)) => Arc::ptr_eq(&now, known),
-                (now, known) => now.is_none() && known.is_none(),
-            };
-            if !is_known {
-                return Ok(());
-            }
-            if fetching.rests(this.at.cool_down).is_none() {
-                fetching.asked = Some((Instant::now(), this.fetch().await));
-            }
-            if fetching.has_failed() { Err(fetching.rests(this.at.cool_down).unwrap_or(AFTER_FAILURE)) } else { Ok(()) }
+            this.refresh(known, arrival).await
         };
-        let fetch = tokio::spawn(refresh.in_current_span());
-        match tokio::time::timeout(FETCH_TIMEOUT, fetch).await {
-            Ok(Ok(Ok(()))) => self.get().ok_or(AFTER_FAILURE),
+        let refresh = tokio::spawn(refresh.in_current_span());
+        match tokio::time::timeout(FETCH_TIMEOUT, refresh).await {
+            Ok(Ok(Ok(is_final))) => self.get().map(|keys| NewerKeys { keys, is_final }).ok_or(AFTER_FAILURE),
             Ok(Ok(Err(wait))) => Err(wait),
             // A panic that has been logged, or late.
             Ok(Err(_)) | Err(_) => Err(AFTER_FAILURE),
         }
     }
 
+    /// Fetches the set if it is needed and the budget allows it; returns whether the current one was fetched after the
+    /// token arrived.
+    async fn refresh(&self, known: Option<Arc<KeySet>>, arrival: Arrival) -> Result<bool, Duration> {
+        let mut fetching = self.fetching.lock().await;
+        if fetching.succeeded > arrival.0 {
+            return Ok(true);
+        }
+        let is_known = match (self.get(), &known) {
+            (Some(now), Some(known)) => Arc::ptr_eq(&now, known),
+            (now, known) => now.is_none() && known.is_none(),
+        };
+        if !is_known {
+            return Ok(false);
+        }
+        let wait = fetching.budget.wait();
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        let began = Instant::now();
+        let fetched = self.fetch(&mut fetching).await;
+        fetching.budget.record(began, fetched);
+        if fetched { Ok(true) } else { Err(fetching.budget.wait()) }
+    }
+
     /// Fetches for ever: sooner where the last time brought nothing.
     pub(super) async fn follow(self: Arc<Self>) {
         loop {
             let fetched = {
-                let _one_at_a_time = self.fetching.lock().await;
-                self.fetch().await
+                let mut fetching = self.fetching.lock().await;
+                self.fetch(&mut fetching).await
             };
             let pause = if fetched { self.at.refresh } else { self.at.refresh.min(self.at.cool_down) };
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Tells whether a set was there that can be used.
-    async fn fetch(&self) -> bool {
+    /// Returns whether there was a set that can be used.
+    async fn fetch(&self, fetching: &mut Fetching) -> bool {
+        let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let issuer = self.issuer.as_str();
         let fetched =
             self.read().await.and_then(|json| KeySet::of_jwks(&json, &self.algorithms).map_err(Fault::Unusable));
@@ -150,6 +174,7 @@ impl FetchedKeys {
                     self.current.store(Some(Arc::new(keys)));
                 }
                 metrics::jwks_fetch(issuer, if changed { "changed" } else { "same" });
+                fetching.succeeded = number;
                 true
             }
             Err(fault) => {
@@ -221,10 +246,10 @@ mod tests {
         };
         let keys = Arc::new(FetchedKeys::new(&issuer, &at, &ClientConfig::default()).unwrap());
         for number in 0..MOST_WAITING {
-            let waiting = keys.newer_than(None).now_or_never();
+            let waiting = keys.newer_than(None, keys.arrival()).now_or_never();
             assert!(waiting.is_none(), "{number} waits until its caller disconnects");
         }
-        let refused = keys.newer_than(None).now_or_never();
+        let refused = keys.newer_than(None, keys.arrival()).now_or_never();
         assert_eq!(refused.map(Result::err), Some(Some(AFTER_FAILURE)), "one more is refused at once");
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
 
-use crate::live::{Live, OnDemand};
 use crate::outbound::{ClientConfig, ClientError};
 
-use super::fetched::FetchedKeys;
+use super::fetched::{Arrival, FetchedKeys, NewerKeys};
+use super::held::HeldKeys;
 use super::keys::{Key, KeyId};
 use super::token::{Claimed, Claims, Verified};
 use super::{Issuer, IssuerKeys, KeySet};
@@ -31,15 +31,6 @@ pub(super) enum Keys {
     Held(HeldKeys),
     Fetched(Arc<FetchedKeys>),
 }
-
-/// Keys of the configuration, or of a file.
-pub(super) struct HeldKeys {
-    pub(super) live: Arc<Live<KeySet>>,
-    file: OnDemand,
-}
-
-/// Between two readings of a file for tokens.
-const REREAD_COOL_DOWN: Duration = Duration::from_secs(1);
 
 /// Why a token does not do.
 pub(super) enum Refusal {
@@ -65,9 +56,7 @@ enum Failed {
 impl Verifier {
     pub(super) fn new(issuer: &Issuer, leeway: Duration, client: &ClientConfig) -> Result<Self, ClientError> {
         let keys = match &issuer.keys {
-            IssuerKeys::Held(live) => {
-                Keys::Held(HeldKeys { live: live.clone(), file: OnDemand::new(REREAD_COOL_DOWN) })
-            }
+            IssuerKeys::Held(live) => Keys::Held(HeldKeys::new(live.clone())),
             IssuerKeys::Fetched(at) => Keys::Fetched(Arc::new(FetchedKeys::new(issuer, at, client)?)),
         };
         // The list comes from the configuration, never from the token.
@@ -108,21 +97,27 @@ impl Verifier {
         })
     }
 
-    /// The same by newer keys than these, where there are some.
+    /// The same by newer keys than these. A token whose key is unknown is bad only by keys that were read or fetched after
+    /// it arrived.
     pub(super) async fn check_by_newer(
         &self,
-        known: Option<Arc<KeySet>>,
+        mut known: Option<Arc<KeySet>>,
         token: &str,
         claimed: &Claimed,
     ) -> Result<(KeyId, Verified), Refusal> {
-        let newer = match &self.keys {
-            Keys::Held(held) => held.newer_than(known.as_ref()).await,
-            Keys::Fetched(fetched) => fetched.newer_than(known.as_ref()).await.map_err(Refusal::NoKeys)?,
-        };
-        self.check_with(&newer, token, claimed).map_err(|failed| match failed {
-            Failed::OfNoKey => Refusal::Bad(BAD_SIGNATURE),
-            Failed::Bad(why) => Refusal::Bad(why),
-        })
+        let arrival = self.keys.arrival();
+        loop {
+            let NewerKeys { keys, is_final } =
+                self.keys.newer_than(known.as_ref(), arrival).await.map_err(Refusal::NoKeys)?;
+            let is_known = known.is_some_and(|known| Arc::ptr_eq(&known, &keys));
+            let failed = if is_known { Err(Failed::OfNoKey) } else { self.check_with(&keys, token, claimed) };
+            match failed {
+                Ok(verified) => return Ok(verified),
+                Err(Failed::Bad(why)) => return Err(Refusal::Bad(why)),
+                Err(Failed::OfNoKey) if is_final => return Err(Refusal::Bad(BAD_SIGNATURE)),
+                Err(Failed::OfNoKey) => known = Some(keys),
+            }
+        }
     }
 
     fn check_with(&self, keys: &KeySet, token: &str, claimed: &Claimed) -> Result<(KeyId, Verified), Failed> {
@@ -148,14 +143,19 @@ impl Verifier {
     }
 }
 
-impl HeldKeys {
-    /// Newer keys than these, where the file holds some.
-    async fn newer_than(&self, known: Option<&Arc<KeySet>>) -> Arc<KeySet> {
-        let is_needed = || known.is_none_or(|known| Arc::ptr_eq(known, &self.live.get()));
-        if self.live.may_change() {
-            self.file.reread(self.live.clone(), is_needed).await;
+impl Keys {
+    fn arrival(&self) -> Arrival {
+        match self {
+            Self::Held(_) => Arrival::default(),
+            Self::Fetched(fetched) => fetched.arrival(),
         }
-        self.live.get()
+    }
+
+    async fn newer_than(&self, known: Option<&Arc<KeySet>>, arrival: Arrival) -> Result<NewerKeys, Duration> {
+        match self {
+            Self::Held(held) => held.reread().await.map(|keys| NewerKeys { keys, is_final: true }),
+            Self::Fetched(fetched) => fetched.newer_than(known, arrival).await,
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Who calls: bearer tokens (RFC 6750 §2.1), verified after RFC 8725 and RFC 9068 (contract §7).
 //!
-//! A token is taken apart ([`token`]), its issuer's keys ([`keys`], [`jwk`], [`fetched`]) vouch for it ([`issuer`]), and it is
-//! remembered as good ([`verified`]).
+//! A token is taken apart ([`token`]), its issuer's keys ([`keys`], [`jwk`], [`held`], [`fetched`]) vouch for it
+//! ([`issuer`]), and it is remembered as good ([`verified`]).
 
 mod authenticator;
 mod fetched;
+mod held;
 mod issuer;
 mod jwk;
 mod keys;
+mod refetch_budget;
 mod settings;
 mod token;
 mod verified;
@@ -90,9 +92,9 @@ fn names_bearer(value: &HeaderValue) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// A token that is neither good nor bad as long as its issuer's keys are not there.
+/// A token that cannot be verified until the issuer's keys are there, or newer than the token.
 fn without_keys(wait: Duration) -> Problem {
-    let detail = "the keys of the token's issuer cannot be had now";
+    let detail = "the token cannot be verified yet: the issuer's current signing keys are not available";
     Problem::new(ProblemCode::IssuerUnavailable, detail).with_retry_after(wait)
 }
 

@@ -8,6 +8,7 @@ pub mod publisher;
 mod reuse;
 mod sources;
 mod table;
+mod unknown_keys;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

@@ -7,6 +7,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -63,14 +64,20 @@ pub fn set(pairs: &[&Pair]) -> Value {
 pub struct Publisher {
     server: MockServer,
     answer: Answer,
+    requests: watch::Receiver<usize>,
 }
 
 #[derive(Clone)]
-struct Answer(Arc<Mutex<ResponseTemplate>>);
+struct Answer {
+    template: Arc<Mutex<ResponseTemplate>>,
+    requests: watch::Sender<usize>,
+}
 
 impl Respond for Answer {
     fn respond(&self, _request: &Request) -> ResponseTemplate {
-        self.0.lock().unwrap().clone()
+        let template = self.template.lock().unwrap().clone();
+        self.requests.send_modify(|requests| *requests += 1);
+        template
     }
 }
 
@@ -80,13 +87,15 @@ impl Publisher {
     }
 
     pub async fn answering(answer: ResponseTemplate) -> Self {
-        let publisher = Self { server: MockServer::start().await, answer: Answer(Arc::new(Mutex::new(answer))) };
+        let (sender, requests) = watch::channel(0);
+        let answer = Answer { template: Arc::new(Mutex::new(answer)), requests: sender };
+        let publisher = Self { server: MockServer::start().await, answer, requests };
         Mock::given(any()).respond_with(publisher.answer.clone()).mount(&publisher.server).await;
         publisher
     }
 
     pub fn answer(&self, answer: ResponseTemplate) {
-        *self.answer.0.lock().unwrap() = answer;
+        *self.answer.template.lock().unwrap() = answer;
     }
 
     /// From now on these keys are there, and so late.
@@ -97,6 +106,13 @@ impl Publisher {
     /// How often the set was fetched.
     pub async fn fetches(&self) -> usize {
         self.server.received_requests().await.unwrap().len()
+    }
+
+    /// Waits until the set was requested so often; the answer of the last request may be under way.
+    pub async fn requested(&self, times: usize) {
+        let mut requested = self.requests.clone();
+        let come = tokio::time::timeout(Duration::from_secs(20), requested.wait_for(|requests| *requests >= times));
+        come.await.expect("it is requested").unwrap();
     }
 
     pub fn url(&self) -> String {

@@ -1,5 +1,7 @@
 //! Contract §9: the commands, as processes.
 
+#[cfg(target_os = "linux")]
+mod clock;
 mod configuration;
 mod mistakes;
 mod outbound;

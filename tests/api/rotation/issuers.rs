@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::json;
 
-use super::{SOON, SecretFile, until};
+use super::{NEVER, SOON, SecretFile, until};
 use crate::auth::keys::pem;
 use crate::auth::publisher::{Pair, set};
 use crate::support::{Gateway, GatewayOptions};
@@ -174,4 +174,40 @@ async fn a_token_of_a_key_that_is_not_there_has_the_file_read_again() {
         assert_eq!(status(&gateway, &old.bearer("asked")).await, 401, "{}", kind.key);
         gateway.stop().await;
     }
+}
+
+#[tokio::test]
+async fn unknown_key_does_not_delay_the_next_rotation_of_a_file() {
+    for kind in [secrets(), public_keys(), jwk_sets()] {
+        let file = SecretFile::holding(&kind.texts[0]);
+        let extra = section("attacked", &kind, &file);
+        let options = GatewayOptions { server: NEVER.to_owned(), extra, ..GatewayOptions::default() };
+        let gateway = Gateway::with(options).await;
+        let [old, new] = &kind.pairs;
+        for turn in [2, 0, 2] {
+            // It has the file read just before the change.
+            let unknown = if turn == 2 { new } else { old };
+            assert_eq!(status(&gateway, &unknown.bearer("attacked")).await, 401, "{}", kind.key);
+            file.change(&kind.texts[turn]);
+            assert_eq!(status(&gateway, &unknown.bearer("attacked")).await, 200, "{}", kind.key);
+        }
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn unknown_key_is_503_while_the_file_cannot_be_used() {
+    let kind = jwk_sets();
+    let file = SecretFile::holding(&kind.texts[0]);
+    let extra = section("damaged", &kind, &file);
+    let gateway = Gateway::with(GatewayOptions { server: NEVER.to_owned(), extra, ..GatewayOptions::default() }).await;
+    let [known, unknown] = kind.pairs.each_ref().map(|pair| pair.bearer("damaged"));
+    file.change("CANARY");
+    let problem = gateway.get_with(PATH, &[("authorization", &unknown)]).await;
+    problem.problem(503, "issuer_unavailable");
+    assert_eq!(problem.header("retry-after"), "1");
+    assert_eq!(status(&gateway, &known).await, 200);
+    file.change(&kind.texts[0]);
+    assert_eq!(status(&gateway, &unknown).await, 401);
+    gateway.stop().await;
 }
