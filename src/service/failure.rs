@@ -26,6 +26,7 @@ impl From<&UpstreamError> for Problem {
             Failure::QuotaSpent => "its quota leaves no room before the deadline".to_owned(),
             Failure::CircuitOpen => "it has failed lately and is not asked for now".to_owned(),
             Failure::Busy => "it takes no more calls at once".to_owned(),
+            Failure::Overloaded(resource) => format!("the gateway has no {resource} left to call it with"),
         };
         let mut problem = Self::new(error.code(), format!("source {}: {detail}", error.name));
         problem.source = Some(error.name.clone());
@@ -63,7 +64,7 @@ fn refused(class: CodeClass, status: u16, spoke: bool) -> String {
 /// Of several failures, the one that is told: the one that says most about what to do (contract §3.3).
 pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Problem> {
     use ProblemCode as C;
-    const ORDER: [ProblemCode; 8] = [
+    const ORDER: [ProblemCode; 9] = [
         C::ValidationFailed,
         C::SourceCredentials,
         C::SourceRejected,
@@ -71,6 +72,7 @@ pub(crate) fn foremost(problems: impl IntoIterator<Item = Problem>) -> Option<Pr
         C::SourceBadPayload,
         C::SourceUnavailable,
         C::SourceRateLimited,
+        C::Overloaded,
         C::SourceTimeout,
     ];
     let rank = |problem: &Problem| ORDER.iter().position(|code| *code == problem.code).unwrap_or(ORDER.len());
@@ -90,6 +92,7 @@ pub fn log(error: &UpstreamError) {
         Failure::BadPayload(detail) | Failure::TooLarge(detail) | Failure::BadData(detail) => {
             (None, Some(detail.as_str()))
         }
+        Failure::Overloaded(resource) => (None, Some(*resource)),
         _ => (None, None),
     };
     tracing::warn!(
@@ -121,5 +124,6 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Busy => "busy",
         Failure::QuotaSpent => "quota_spent",
         Failure::CircuitOpen => "breaker_open",
+        Failure::Overloaded(_) => "overloaded",
     }
 }

@@ -67,6 +67,10 @@ pub enum Failure {
     /// The breaker is open; nothing was sent.
     #[error("the breaker is open")]
     CircuitOpen,
+    /// The gateway lacks a resource of its own, such as an open file, a local port or memory. The source is not at fault. No byte
+    /// of a write was sent; a read may have been. The text names the resource.
+    #[error("the gateway has no {0} left")]
+    Overloaded(&'static str),
 }
 
 impl UpstreamError {
@@ -97,6 +101,7 @@ impl UpstreamError {
                 ProblemCode::SourceUnavailable
             }
             Failure::QuotaSpent => ProblemCode::SourceRateLimited,
+            Failure::Overloaded(_) => ProblemCode::Overloaded,
             Failure::TimedOut { .. } | Failure::DeadlinePassed { .. } => ProblemCode::SourceTimeout,
         }
     }
@@ -106,7 +111,7 @@ impl UpstreamError {
         matches!(self.failure, Failure::BadData(_) | Failure::TooLarge(_))
     }
 
-    /// Whether it is certain that nothing of the request reached the source.
+    /// Whether it is certain that nothing of the request, if it is a write, reached the source.
     pub fn nothing_sent(&self) -> bool {
         matches!(
             self.failure,
@@ -114,6 +119,7 @@ impl UpstreamError {
                 | Failure::Busy
                 | Failure::QuotaSpent
                 | Failure::CircuitOpen
+                | Failure::Overloaded(_)
                 | Failure::TimedOut { sent: false, .. }
                 | Failure::DeadlinePassed { sent: false, .. }
         )
@@ -129,6 +135,7 @@ impl UpstreamError {
                 | Failure::Busy
                 | Failure::QuotaSpent
                 | Failure::CircuitOpen
+                | Failure::Overloaded(_)
         )
     }
 
@@ -143,7 +150,8 @@ impl UpstreamError {
             | Failure::DeadlinePassed { .. }
             | Failure::Busy
             | Failure::QuotaSpent
-            | Failure::CircuitOpen => false,
+            | Failure::CircuitOpen
+            | Failure::Overloaded(_) => false,
         }
     }
 
