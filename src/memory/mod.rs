@@ -6,5 +6,5 @@ mod in_flight;
 pub mod limit;
 mod shares;
 
-pub use in_flight::{InFlight, Refused, Reservation, current};
+pub use in_flight::{InFlight, Refused, Reservation, UNCOUNTED, current};
 pub use shares::{LEAST_LIMIT, Shares};

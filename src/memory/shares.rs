@@ -1,5 +1,9 @@
 //! The parts of the memory limit.
 
+use std::fmt;
+
+use bytesize::ByteSize;
+
 use super::limit::Limit;
 
 /// The smallest limit with which the gateway starts, in bytes.
@@ -13,6 +17,7 @@ const IN_FLIGHT_PERCENT: u64 = 30;
 const STORES_PERCENT: u64 = 60;
 /// Divisor of the idempotency store's bytes: the quotient is the default share of one caller.
 const CALLERS_PART: u64 = 4;
+const MIB: u64 = 1 << 20;
 
 /// The memory limit and its parts, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +49,29 @@ impl Shares {
         (self.cache.saturating_add(self.idempotency) > most).then_some(most)
     }
 
+    /// Every part with its name, in bytes.
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [("cache", self.cache), ("idempotency", self.idempotency), ("in_flight", self.in_flight), ("rest", self.rest())]
+    }
+
     /// The bytes of the limit that remain for connections and the program.
     pub fn rest(&self) -> u64 {
         self.limit.bytes.saturating_sub(self.cache + self.idempotency + self.in_flight)
     }
 }
 
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", ByteSize(self.limit.bytes), self.limit.origin)?;
+        let shown = |(name, bytes): (&str, u64)| format!("{} {}", name.replace('_', " "), ByteSize(bytes));
+        write!(f, ": {}", self.named().map(shown).join(", "))
+    }
+}
+
+/// Whole mebibytes, unless that is nothing.
 fn part(bytes: u64, percent: u64) -> u64 {
-    bytes / 100 * percent
+    let exact = bytes / 100 * percent;
+    if exact < MIB { exact } else { exact / MIB * MIB }
 }
 
 #[cfg(test)]
@@ -69,6 +89,8 @@ mod tests {
         assert_eq!((shares.cache >> 20, shares.idempotency >> 20, shares.in_flight >> 20), (250, 60, 300));
         assert_eq!(shares.idempotency_per_caller >> 20, 15);
         assert_eq!(shares.rest() >> 20, 390);
+        let shares = Shares::new(limit(1 << 30), None, None, None);
+        assert_eq!((shares.cache, shares.idempotency, shares.in_flight), (256 << 20, 61 << 20, 307 << 20));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::telemetry::metrics;
 const UNIT: usize = 1024;
 /// Bytes of each reservation that are not counted, a multiple of [`UNIT`]: small requests take no lock that is shared, and never
 /// wait. They are part of what the limit leaves for the program.
-const UNCOUNTED: usize = 16 * 1024;
+pub const UNCOUNTED: usize = 16 * 1024;
 /// Divisor of the bytes in flight: the quotient is the share of one caller.
 const CALLERS_PART: usize = 4;
 /// The longest wait for bytes to become free.

@@ -157,7 +157,7 @@ impl Batches {
                     waiting.stop(Problem::new(ProblemCode::Overloaded, "the gateway has stopped before this was sent"));
                 }
                 let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(target.trail(), left.clone(), chunk.clone(), write(chunk)));
+                under_way.push(self.start(target, left.clone(), chunk.clone(), write(chunk)));
             }
             let Some(mut outcome) = under_way.next().await else { break };
             if let Some(why) = outcome.stop.take() {
@@ -175,7 +175,7 @@ impl Batches {
     /// Sends one chunk in a task that, once it has begun, ends whether or not anybody waits for it.
     fn start<F>(
         &self,
-        trail: Trail,
+        target: &Target,
         left: CancellationToken,
         chunk: Arc<Chunk>,
         write: F,
@@ -184,10 +184,13 @@ impl Batches {
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let progress = Progress::default();
-        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail, progress.clone());
+        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), target.trail(), progress.clone());
+        // The items stay reserved until the chunk has ended; the source's answer has a reservation of its own.
+        let (items, answer) = (target.context.memory.clone(), target.context.memory.sibling());
         let sending = progress.clone();
         let writing = async move {
-            let mut write = pin!(sending.of(write));
+            let _items = items;
+            let mut write = pin!(answer.charged(sending.of(write)));
             let reply = tokio::select! {
                 biased;
                 reply = &mut write => reply,
