@@ -15,8 +15,8 @@ const IN_FLIGHT_PERCENT: u64 = 30;
 /// The most of the limit that the two stores may have together. With the bytes in flight that leaves a tenth for connections and
 /// the program.
 const STORES_PERCENT: u64 = 60;
-/// Divisor of the idempotency store's bytes: the quotient is the default share of one caller.
-const CALLERS_PART: u64 = 4;
+/// Divisor of the idempotency store's bytes and of those in flight: the quotient is the share of one caller, of the store by default.
+pub(super) const CALLERS_PART: usize = 4;
 const MIB: u64 = 1 << 20;
 
 /// The memory limit and its parts, in bytes.
@@ -38,7 +38,7 @@ impl Shares {
             limit,
             cache: cache.unwrap_or_else(|| percent(CACHE_PERCENT)),
             idempotency,
-            idempotency_per_caller: per_caller.unwrap_or(idempotency / CALLERS_PART),
+            idempotency_per_caller: per_caller.unwrap_or(idempotency / CALLERS_PART as u64),
             in_flight: percent(IN_FLIGHT_PERCENT),
         }
     }
@@ -47,6 +47,11 @@ impl Shares {
     pub fn excess(&self) -> Option<u64> {
         let most = part(self.limit.bytes, STORES_PERCENT);
         (self.cache.saturating_add(self.idempotency) > most).then_some(most)
+    }
+
+    /// The part of the bytes in flight that one caller may hold.
+    pub fn in_flight_per_caller(&self) -> u64 {
+        self.in_flight / CALLERS_PART as u64
     }
 
     /// Every part with its name, in bytes.

@@ -179,7 +179,7 @@ impl OpenList {
         };
         let asked = Asked(Some(self));
         let memory = self.memory.sibling();
-        let page = memory.charged(self.list.list(&request, deadline)).await;
+        let page = memory.charged(self.raw, self.list.list(&request, deadline)).await;
         asked.answered();
         let page = page.map_err(|error| {
             log(&error);

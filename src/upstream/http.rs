@@ -88,8 +88,7 @@ impl Client {
             Effect::Write => self.write_timeout,
         };
         let progress = Progress::current();
-        let memory = AnswerMemory::of_call(effect);
-        memory.before_sending(&progress).await.map_err(|failure| self.error(failure))?;
+        let mut memory = AnswerMemory::of_call(effect);
         let begun = Instant::now();
         let own = begun + allowed;
         let until = deadline.0.min(own);
@@ -97,7 +96,7 @@ impl Client {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: progress.phase() }));
         }
         progress.reached(Phase::Answer);
-        let exchange = progress.of(self.exchange(request(), &progress, &memory));
+        let exchange = progress.of(self.exchange(request(), &progress, &mut memory));
         if let Ok(answered) = tokio::time::timeout_at(until, exchange).await {
             return answered;
         }
@@ -116,7 +115,7 @@ impl Client {
         &self,
         mut request: Request,
         progress: &Progress,
-        memory: &AnswerMemory,
+        memory: &mut AnswerMemory,
     ) -> Result<Reply, UpstreamError> {
         let trace = trace::current().filter(|_| self.propagate_trace);
         if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {

@@ -18,8 +18,6 @@ pub enum Phase {
     Quota,
     /// One of the source's slots.
     Slot,
-    /// Memory for the answer of a write.
-    Memory,
     /// Name lookup, TCP and TLS.
     Connect,
     /// The head of the answer.
@@ -31,12 +29,11 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 7] =
-        [Self::Quota, Self::Slot, Self::Memory, Self::Connect, Self::Answer, Self::Body, Self::Pause];
+    const ALL: [Self; 6] = [Self::Quota, Self::Slot, Self::Connect, Self::Answer, Self::Body, Self::Pause];
 
     /// Whether nothing of a call, or of the last try, has been sent and nothing is being sent.
     pub fn only_waits(self) -> bool {
-        matches!(self, Self::Quota | Self::Slot | Self::Memory | Self::Pause)
+        matches!(self, Self::Quota | Self::Slot | Self::Pause)
     }
 
     /// To be read after "while".
@@ -44,7 +41,6 @@ impl Phase {
         match self {
             Self::Quota => "waiting for its quota",
             Self::Slot => "waiting for a free slot",
-            Self::Memory => "waiting for memory",
             Self::Connect => "connecting",
             Self::Answer => "waiting for its answer",
             Self::Body => "reading its answer",

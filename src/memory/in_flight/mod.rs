@@ -18,19 +18,28 @@ use crate::telemetry::metrics;
 const UNIT: usize = 1024;
 /// Bytes of each reservation that are not counted, a multiple of [`UNIT`]: small requests take no lock that is shared, and never
 /// wait. They are part of what the limit leaves for the program.
-pub const UNCOUNTED: usize = 16 * 1024;
-/// Divisor of the bytes in flight: the quotient is the share of one caller.
-const CALLERS_PART: usize = 4;
+pub const UNCOUNTED: usize = 32 * 1024;
+const CALLERS_PART: usize = super::shares::CALLERS_PART;
 /// The longest wait for bytes to become free.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 tokio::task_local! {
-    static CURRENT: Arc<Reservation>;
+    static CURRENT: Call;
 }
 
-/// The reservation that is charged for the call in progress.
-pub fn current() -> Option<Arc<Reservation>> {
-    CURRENT.try_with(Clone::clone).ok()
+/// What a call in progress is charged to.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub reservation: Arc<Reservation>,
+    /// Whether the raw form of the answer is kept beside what is made of it.
+    pub raw: bool,
+}
+
+impl Call {
+    /// The call in progress, if it is charged.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
 }
 
 /// The bytes in flight of the process. Cheap to clone.
@@ -174,9 +183,9 @@ impl Reservation {
         self.lock().permits.is_some()
     }
 
-    /// Runs a call that is charged to this reservation.
-    pub async fn charged<F: Future>(self: &Arc<Self>, call: F) -> F::Output {
-        CURRENT.scope(self.clone(), call).await
+    /// Runs a call that is charged to this reservation. `raw`: as [`Call::raw`].
+    pub async fn charged<F: Future>(self: &Arc<Self>, raw: bool, call: F) -> F::Output {
+        CURRENT.scope(Call { reservation: self.clone(), raw }, call).await
     }
 
     async fn take(&self, units: usize) -> Result<Permits, Refused> {

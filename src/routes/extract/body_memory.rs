@@ -1,11 +1,9 @@
 //! Memory for a request's body: reserved before its bytes are read, and held by the request until its answer is written.
 
-use crate::memory::{Refused, Reservation};
+use crate::memory::{Refused, Reservation, body_cost};
 use crate::model::{Problem, ProblemCode};
 use crate::service::no_memory;
 
-/// Tenths of a byte that one byte of a body costs: the body or what is parsed of it, and the chunks that are sent.
-const TENTHS_PER_BYTE: usize = 25;
 /// The least of a body that is reserved at once where its length is not announced.
 const STEP: usize = 64 * 1024;
 
@@ -33,7 +31,7 @@ impl<'a> BodyMemory<'a> {
         }
         // The first call has the announced length.
         let covered = if self.covered == 0 { length } else { most.min(length.saturating_add(STEP)) };
-        reservation.grow((covered - self.covered).saturating_mul(TENTHS_PER_BYTE) / 10).await.map_err(|refused| {
+        reservation.grow(body_cost(covered - self.covered)).await.map_err(|refused| {
             let detail = "the body needs more memory than the gateway has for one caller";
             match refused {
                 Refused::TooLarge => Problem::new(ProblemCode::PayloadTooLarge, detail),

@@ -23,7 +23,9 @@ use crate::model::{
     Remark, ShortProblem, SourceReport, SourceStatus,
 };
 use crate::trace;
-use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WriteReply};
+use crate::upstream::{
+    AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WRITE_ANSWER, WriteReply,
+};
 
 use super::details::Details;
 use super::failure::{foremost, log};
@@ -128,6 +130,8 @@ impl Batches {
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let Target { context, source, .. } = target;
+        // Before anything is sent, so that no source's answer about a write fails to be read for want of memory.
+        context.reserve(chunks.len().min(CHUNKS_AT_ONCE) * WRITE_ANSWER).await?;
         context.quota.charge_in_all(chunks.len())?;
         let begun = Instant::now();
         context.queried.add(&source.name);
@@ -185,12 +189,11 @@ impl Batches {
     {
         let progress = Progress::default();
         let under_way = UnderWay::new(chunk.clone(), self.details.clone(), target.trail(), progress.clone());
-        // The items stay reserved until the chunk has ended; the source's answer has a reservation of its own.
-        let (items, answer) = (target.context.memory.clone(), target.context.memory.sibling());
+        let memory = target.context.memory.clone();
         let sending = progress.clone();
         let writing = async move {
-            let _items = items;
-            let mut write = pin!(answer.charged(sending.of(write)));
+            // The items stay reserved until the chunk has ended, whoever still waits for it.
+            let mut write = pin!(memory.charged(false, sending.of(write)));
             let reply = tokio::select! {
                 biased;
                 reply = &mut write => reply,

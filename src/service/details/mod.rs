@@ -105,6 +105,9 @@ pub enum Freshness {
     Revalidate,
 }
 
+/// Divisor of what a load reserves: the quotient is what an answer made of its record needs.
+const ANSWERS_PART: usize = 2;
+
 /// The loads that a caller joins one after the other, while they turn out to be from before a write.
 const MAX_JOINS: u32 = 3;
 
@@ -289,7 +292,7 @@ impl Details {
         let cache = CacheNote { bypass: true, ..CacheNote::default() };
         let progress = Progress::default();
         let call = memory.sibling();
-        let got = timeout_at(deadline.0, call.charged(progress.of(get.get(request, deadline)))).await;
+        let got = timeout_at(deadline.0, call.charged(true, progress.of(get.get(request, deadline)))).await;
         let got = got.unwrap_or_else(|_late| Err(UpstreamError::new(name, past_deadline(&progress))));
         match got {
             Ok(record) => {
@@ -311,12 +314,13 @@ impl Inner {
         let begun = Instant::now();
         // Of no caller: others may join the load.
         let memory = self.memory.open(None);
-        let record = memory.charged(get.get(request, Deadline(begun + self.load_timeout))).await.map_err(|error| {
-            log(&error);
-            Arc::new(error)
-        })?;
+        let record =
+            memory.charged(false, get.get(request, Deadline(begun + self.load_timeout))).await.map_err(|error| {
+                log(&error);
+                Arc::new(error)
+            })?;
         let (record, fetched) = (record.map(Arc::new), Instant::now());
-        let bytes = memory.bytes();
+        let bytes = memory.bytes() / ANSWERS_PART;
         let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now(), bytes });
         let stored = self.store.put(key, kept.clone());
         Ok((kept, stored))

@@ -33,6 +33,9 @@ const MAX_REPEATED_PAGES: u32 = 20;
 /// The most pages in a row without a row that could be sent.
 const MAX_EMPTY_PAGES: u32 = 200;
 
+/// Divisor of what a page reserves: the quotient is what its rows need once they are decoded.
+const DECODED_PART: usize = 2;
+
 /// Begins walks.
 #[derive(Clone)]
 pub struct Walks {
@@ -219,6 +222,8 @@ impl Walk {
             Ahead { state, page }
         });
         self.rows = page.rows.into_iter();
+        // The answer is decoded, and only a part of the rows is written at once.
+        page.memory.shrink_to(page.memory.bytes() / DECODED_PART);
         self.memory = page.memory;
         // Of a page that a cursor points into, the rows before it were given out already.
         self.rows.by_ref().take(state.offset as usize).for_each(drop);

@@ -38,7 +38,7 @@ pub struct KeptDetail {
     pub fetched: Instant,
     /// The same, for people.
     pub fetched_at: Timestamp,
-    /// Bytes that decoding it needed, and that an answer made of it needs at most.
+    /// Bytes that an answer made of it needs.
     pub bytes: usize,
 }
 
