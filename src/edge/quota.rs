@@ -112,3 +112,47 @@ fn caller_item(parameters: [(&'static str, u64); 2]) -> Option<HeaderValue> {
     drop(item);
     HeaderValue::from_str(&list.finish()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// The reservation of a request, and an answer of a mebibyte.
+    async fn answer() -> (Arc<Reservation>, Response) {
+        let memory = InFlight::new(64 << 20).open(None);
+        memory.grow(4 * MIB).await.unwrap();
+        (memory.clone(), held_until_written(Response::new(Body::from(vec![b'x'; MIB])), memory))
+    }
+
+    #[tokio::test]
+    async fn answer_is_reserved_until_it_is_written() {
+        let (memory, answer) = answer().await;
+        assert_eq!(memory.bytes(), MIB, "what it was made of is free");
+        let mut body = answer.into_body();
+        assert!(body.frame().await.is_some());
+        assert_eq!(Arc::strong_count(&memory), 2);
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(Arc::strong_count(&memory), 1);
+    }
+
+    #[tokio::test]
+    async fn unwritten_answer_is_freed_when_the_caller_disconnects() {
+        let (memory, answer) = answer().await;
+        drop(answer);
+        assert_eq!(Arc::strong_count(&memory), 1);
+    }
+
+    #[tokio::test]
+    async fn small_answer_holds_no_memory() {
+        let memory = InFlight::new(64 << 20).open(None);
+        memory.grow(4 * MIB).await.unwrap();
+        let _answer = held_until_written(Response::new(Body::from("small")), memory.clone());
+        assert_eq!(Arc::strong_count(&memory), 1);
+        assert!(!memory.is_counted());
+    }
+}

@@ -1,6 +1,7 @@
 //! Bodies of requests.
 
 use reqwest::Method;
+use scrm_gateway::sandbox::Endpoint;
 
 use crate::support::{Gateway, Reply, WireRequest};
 
@@ -48,6 +49,19 @@ async fn body_is_refused_unread_when_memory_is_exhausted() {
     assert!(reply.head.contains("\r\nretry-after: 1"), "{}", reply.head);
     drop(held);
     post(&gateway, "tester", 400_000).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn batch_without_memory_for_the_answer_sends_nothing() {
+    let gateway = Gateway::with(options()).await;
+    let held = exhausted(&gateway.url).await;
+    let rest = stalled(&gateway.url, "filler-4", 400_000).await;
+    post(&gateway, "tester", 100).await.problem(503, "overloaded");
+    assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 0);
+    drop((held, rest));
+    post(&gateway, "tester", 100).await.ok();
+    assert_eq!(gateway.calls_to(Endpoint::JuzibotSetRemark), 1);
     gateway.stop().await;
 }
 

@@ -68,6 +68,40 @@ async fn list_without_memory_is_overloaded_and_not_held_against_the_source() {
 }
 
 #[tokio::test]
+async fn source_timeout_during_a_wait_for_memory_is_overloaded() {
+    let source = source(300_000).await;
+    let gateway = Gateway::with(GatewayOptions {
+        juzibot_url: Some(source.url.clone()),
+        // Shorter than the wait for memory.
+        juzibot: format!("{STRICT}\ntimeout = \"300ms\""),
+        ..options()
+    })
+    .await;
+    let held = stalled(&gateway.url, "greedy", MOST_OF_A_SHARE).await;
+    get(&gateway, "greedy", "/v1/customers?source=juzibot").await.problem(503, "overloaded");
+    let health = health(&gateway).await;
+    assert_eq!((&health["breaker"], &health["last_error"]), (&"closed".into(), &Value::Null));
+    drop(held);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn stream_that_does_not_fit_is_refused_and_one_that_does_is_complete() {
+    let source = source(300_000).await;
+    let gateway = before(&source, "").await;
+    let held = stalled(&gateway.url, "greedy", MOST_OF_A_SHARE).await;
+    let (path, ndjson) = ("/v1/customers?source=juzibot", ("accept", "application/x-ndjson"));
+    let refused = gateway.get_with(path, &[("authorization", &bearer("greedy")), ndjson]).await;
+    refused.problem(503, "overloaded");
+    drop(held);
+    let stream = gateway.get_with(path, &[("authorization", &bearer("greedy")), ndjson]).await;
+    assert_eq!(stream.status, 200);
+    let last: Value = serde_json::from_str(stream.body.lines().last().unwrap()).unwrap();
+    assert_eq!(last["end"]["count"], 1, "{last}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn list_that_can_never_fit_is_a_bad_payload() {
     let source = source(1_100_000).await;
     let gateway = before(&source, "").await;
