@@ -75,7 +75,7 @@ impl fmt::Display for Shares {
 
 /// Whole mebibytes, unless that is nothing.
 fn part(bytes: u64, percent: u64) -> u64 {
-    let exact = bytes / 100 * percent;
+    let exact = u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX);
     if exact < MIB { exact } else { exact / MIB * MIB }
 }
 

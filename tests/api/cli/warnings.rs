@@ -113,7 +113,9 @@ async fn sensible_configuration_has_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cursor"), "CANARY-cursor-key-0123456789abcdef01234\n").unwrap();
     let output = check(folder.path(), &with("[cursor]\nkey_file = \"cursor\""), &[]).await;
-    assert_eq!(stderr(&output), "configuration is valid\n");
+    let (memory, rest) = stderr(&output).split_once('\n').unwrap();
+    assert!(memory.starts_with("memory limit: "), "{memory}");
+    assert_eq!(rest, "configuration is valid\n");
 }
 
 #[tokio::test]
