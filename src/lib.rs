@@ -13,6 +13,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod live;
+mod memory;
 pub mod model;
 pub mod openapi;
 pub mod outbound;

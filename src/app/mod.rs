@@ -18,6 +18,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::config::Config;
 use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Cors, Edge, SWEEP_EVERY, Timeouts};
 use crate::live::{self, Live, Reread};
+use crate::memory::InFlight;
 use crate::model::{CallerId, SourceName};
 use crate::openapi::{self, Surface};
 use crate::outbound::ClientError;
@@ -110,6 +111,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 /// As [`check`], or a port that cannot be bound.
 pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     telemetry::metrics::install();
+    telemetry::metrics::memory_limit(config.memory.limit.bytes, config.memory.named());
     let app = App::build(config)?;
     let (listener, address) = bind(config.server.listen).await?;
     let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
@@ -190,7 +192,8 @@ impl App {
         let mut files: Vec<Arc<dyn Reread>> = sources.iter().map(|source| source.secret()).collect();
         files.push(cursor_keys.clone());
         let closing = CancellationToken::new();
-        let services = services(config, Sources::new(sources), cursor_keys, &closing);
+        let memory = InFlight::new(config.memory.in_flight);
+        let services = services(config, Sources::new(sources), cursor_keys, &closing, &memory);
         let idempotency = services.idempotency.clone();
         let (writes, cut_writes) = (services.batches.writes.clone(), services.batches.cut.clone());
         let overrides = config.callers.iter().filter_map(|caller| {
@@ -206,6 +209,7 @@ impl App {
         let edge = Edge {
             authenticator: Arc::new(authenticator),
             quotas: Arc::new(Quotas::new(config.rate_limit.default, overrides)),
+            memory,
             address_limit: AddressLimit::new(AddressLimitConfig {
                 quota: config.rate_limit.per_address,
                 trusted_proxies: server.trusted_proxies.clone(),
@@ -253,9 +257,11 @@ fn services(
     sources: Sources,
     cursor_keys: Arc<Live<CursorKeys>>,
     closing: &CancellationToken,
+    memory: &InFlight,
 ) -> Services {
     let cursors = Arc::new(Cursors::new(cursor_keys, config.cursor_lifetime));
-    let details = Details::new(config.cache_max_bytes, config.cache_windows, config.server.request_timeout);
+    let load_timeout = config.server.request_timeout;
+    let details = Details::new(config.memory.cache, config.cache_windows, load_timeout, memory.clone());
     let lists = Lists { sources: sources.clone(), cursors, details: details.clone() };
     let server = &config.server;
     Services {

@@ -139,6 +139,7 @@ async fn serve(args: &ConfigArgs) -> Result<(), CliError> {
         // The log that is off by mistake cannot show them.
         say_warnings(&config);
     }
+    tracing::info!("memory limit: {}", config.memory);
     let stop = stop_signal()?;
     let gateway = app::start(&config).await?;
     // To the end of the drain.
@@ -161,6 +162,7 @@ fn check(args: &ConfigArgs) -> Result<(), CliError> {
     let config = args.load()?;
     app::check(&config)?;
     say(&config.shown)?;
+    say_error(&format!("memory limit: {}", config.memory));
     say_warnings(&config);
     say_error("configuration is valid");
     Ok(())

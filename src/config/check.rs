@@ -38,7 +38,8 @@ impl<'a> Checker<'a> {
 
     /// The whole configuration. `has_file`: whether a file was given.
     pub(super) fn config(mut self, has_file: bool) -> Result<Config, ConfigError> {
-        let Some(raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
+        let Some(mut raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
+        let memory = self.memory(&mut raw);
         let sources = self.sources(&raw);
         let issuers = self.issuers(&raw.auth.issuers);
         let callers = self.callers(&raw.callers, &issuers);
@@ -59,8 +60,7 @@ impl<'a> Checker<'a> {
         if !self.errors.is_empty() {
             return Err(ConfigError::new(self.errors));
         }
-        let (shown, bytes) =
-            (raw.shown(&sources), |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
+        let (shown, bytes) = (raw.shown(&sources), |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX));
         let mut config = Config {
             sources,
             server,
@@ -75,10 +75,10 @@ impl<'a> Checker<'a> {
             cursor_lifetime: raw.cursor.lifetime,
             idempotency_retention: raw.idempotency.retention,
             idempotency_bounds: Bounds {
-                total: bytes(raw.idempotency.max_bytes),
-                per_caller: bytes(raw.idempotency.max_bytes_per_caller),
+                total: bytes(memory.idempotency),
+                per_caller: bytes(memory.idempotency_per_caller),
             },
-            cache_max_bytes: raw.cache.max_bytes.as_u64(),
+            memory,
             cache_windows: Windows {
                 fresh: raw.cache.fresh,
                 stale: raw.cache.stale,

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod issuers;
 mod keys;
+mod memory;
 mod misnamed;
 mod names;
 mod raw;
@@ -24,6 +25,7 @@ use url::Url;
 
 use crate::edge::{Auth, CallerConfig, ClientAddressHeader};
 use crate::live::Live;
+use crate::memory::Shares;
 use crate::outbound::ClientConfig;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
@@ -53,7 +55,8 @@ pub struct Config {
     pub idempotency_retention: Duration,
     /// Of the answers kept under idempotency keys.
     pub idempotency_bounds: Bounds,
-    pub cache_max_bytes: u64,
+    /// The memory limit and its parts.
+    pub memory: Shares,
     pub cache_windows: Windows,
     pub client: ClientConfig,
     pub log: Log,

@@ -55,6 +55,8 @@ pub struct Server {
     #[serde(with = "crate::clock::duration")]
     pub merge_grace: Duration,
     pub body_limit: ByteSize,
+    /// Filled in by the check, as are the sizes of both stores.
+    pub memory_limit: Option<ByteSize>,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     #[serde(deserialize_with = "word")]
@@ -79,6 +81,7 @@ impl Default for Server {
             drain_timeout: Duration::from_secs(35),
             merge_grace: Duration::from_millis(800),
             body_limit: ByteSize::mib(8),
+            memory_limit: None,
             trusted_proxies: Vec::new(),
             client_address_header: ClientAddressHeader::XForwardedFor,
             max_in_flight: 1024,
@@ -195,24 +198,20 @@ impl Default for Cursor {
 pub struct Idempotency {
     #[serde(with = "crate::clock::duration")]
     pub retention: Duration,
-    pub max_bytes: ByteSize,
-    pub max_bytes_per_caller: ByteSize,
+    pub max_bytes: Option<ByteSize>,
+    pub max_bytes_per_caller: Option<ByteSize>,
 }
 
 impl Default for Idempotency {
     fn default() -> Self {
-        Self {
-            retention: Duration::from_hours(24),
-            max_bytes: ByteSize::mib(64),
-            max_bytes_per_caller: ByteSize::mib(16),
-        }
+        Self { retention: Duration::from_hours(24), max_bytes: None, max_bytes_per_caller: None }
     }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    pub max_bytes: ByteSize,
+    pub max_bytes: Option<ByteSize>,
     #[serde(with = "crate::clock::duration")]
     pub fresh: Duration,
     #[serde(with = "crate::clock::duration")]
@@ -226,7 +225,7 @@ pub struct Cache {
 impl Default for Cache {
     fn default() -> Self {
         Self {
-            max_bytes: ByteSize::mib(256),
+            max_bytes: None,
             fresh: Duration::from_mins(1),
             stale: Duration::from_mins(10),
             stale_if_error: Duration::from_hours(24),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::memory::body_cost;
 use crate::outbound::Way;
 use crate::telemetry;
 
@@ -52,6 +53,10 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     warn(
         config.idempotency_bounds.per_caller > config.idempotency_bounds.total,
         "idempotency.max_bytes_per_caller is above idempotency.max_bytes: one caller can fill the store",
+    );
+    warn(
+        body_cost(server.body_limit) as u64 > config.memory.in_flight_per_caller(),
+        "server.body_limit is larger than one caller's share of the memory for bytes in flight allows: such bodies are refused",
     );
     warn(
         !config.auth.default_sources_all && config.callers.iter().all(|caller| caller.sources.is_none()),

@@ -24,6 +24,7 @@ use axum::{Extension, Router};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::memory::InFlight;
 use crate::model::{Problem, ProblemCode};
 use crate::routes::BodyLimit;
 use crate::store::quota::Quotas;
@@ -40,6 +41,7 @@ pub(crate) use overload::Held;
 pub struct Edge {
     pub authenticator: Arc<Authenticator>,
     pub quotas: Arc<Quotas>,
+    pub memory: InFlight,
     pub address_limit: AddressLimit,
     pub timeouts: Timeouts,
     /// Requests at once.
@@ -65,7 +67,7 @@ impl Edge {
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
                 // Counts the caller, and hands the handler all that the edge found out.
-                .layer(from_fn_with_state(self.quotas.clone(), quota::limit))
+                .layer(from_fn_with_state((self.quotas.clone(), self.memory.clone()), quota::limit))
                 // Only for callers who are known: compression costs more than everything else at the edge (ADR 0041).
                 .layer(from_fn(compression::keep_status))
                 .layer(compression::layer())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -9,17 +10,23 @@ use axum::response::{IntoResponse, Response};
 use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 
 use crate::error::ceil_seconds;
+use crate::memory::{InFlight, Reservation};
 use crate::model::{Caller, Problem, ProblemCode};
 use crate::service::{QuotaHandle, RequestContext, Timings, Told};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
 use super::access_log::AccessNotes;
+use super::overload::Held;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn limit(
+    State((quotas, memory)): State<(Arc<Quotas>, InFlight)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let extensions = request.extensions();
     let (Some(caller), Some(deadline), Some(RequestId(request_id)), Some(notes)) = (
         extensions.get::<Arc<Caller>>(),
@@ -35,6 +42,7 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
         Ok(quota) => {
             let timings = Timings::default();
             let told = Told::default();
+            let memory = memory.open(Some(caller.id.clone()));
             request.extensions_mut().insert(RequestContext {
                 caller,
                 deadline,
@@ -43,8 +51,9 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
                 timings: timings.clone(),
                 told,
                 queried,
+                memory: memory.clone(),
             });
-            let mut response = next.run(request).await;
+            let mut response = held_until_written(next.run(request).await, memory);
             if let Some(spent) = spent(&timings) {
                 response.headers_mut().append(SERVER_TIMING, spent);
             }
@@ -55,6 +64,17 @@ pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Reques
             with_headers(refusal.into_response(), &charge)
         }
     }
+}
+
+/// Reduces the reservation to the bytes of the answer, and holds those until it is written.
+fn held_until_written(response: Response, memory: Arc<Reservation>) -> Response {
+    // Streams reserve what they hold themselves.
+    let bytes = response.body().size_hint().exact().unwrap_or(0);
+    memory.shrink_to(usize::try_from(bytes).unwrap_or(usize::MAX));
+    if !memory.is_counted() {
+        return response;
+    }
+    response.map(|body| Body::new(Held::new(body, memory)))
 }
 
 /// What each source took, in milliseconds (W3C Server Timing).
@@ -91,4 +111,48 @@ fn caller_item(parameters: [(&'static str, u64); 2]) -> Option<HeaderValue> {
     }
     drop(item);
     HeaderValue::from_str(&list.finish()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// The reservation of a request, and an answer of a mebibyte.
+    async fn answer() -> (Arc<Reservation>, Response) {
+        let memory = InFlight::new(64 << 20).open(None);
+        memory.grow(4 * MIB).await.unwrap();
+        (memory.clone(), held_until_written(Response::new(Body::from(vec![b'x'; MIB])), memory))
+    }
+
+    #[tokio::test]
+    async fn answer_is_reserved_until_it_is_written() {
+        let (memory, answer) = answer().await;
+        assert_eq!(memory.bytes(), MIB, "what it was made of is free");
+        let mut body = answer.into_body();
+        assert!(body.frame().await.is_some());
+        assert_eq!(Arc::strong_count(&memory), 2);
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(Arc::strong_count(&memory), 1);
+    }
+
+    #[tokio::test]
+    async fn unwritten_answer_is_freed_when_the_caller_disconnects() {
+        let (memory, answer) = answer().await;
+        drop(answer);
+        assert_eq!(Arc::strong_count(&memory), 1);
+    }
+
+    #[tokio::test]
+    async fn small_answer_holds_no_memory() {
+        let memory = InFlight::new(64 << 20).open(None);
+        memory.grow(4 * MIB).await.unwrap();
+        let _answer = held_until_written(Response::new(Body::from("small")), memory.clone());
+        assert_eq!(Arc::strong_count(&memory), 1);
+        assert!(!memory.is_counted());
+    }
 }

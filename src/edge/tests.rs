@@ -32,6 +32,7 @@ fn edge() -> Edge {
     Edge {
         authenticator: Arc::new(Authenticator::new(&auth, Vec::new(), Vec::new(), &ClientConfig::default()).unwrap()),
         quotas: Arc::new(Quotas::new(quota, [])),
+        memory: InFlight::new(1 << 30),
         address_limit: AddressLimit::new(AddressLimitConfig {
             quota,
             trusted_proxies: Vec::new(),

@@ -75,6 +75,8 @@ impl<'a> Once<'a> {
         self,
         write: impl Future<Output = Result<BatchAnswer, Problem>> + Send + 'static,
     ) -> Result<Response, Problem> {
+        // Before anything is sent: the answer must not fail for want of memory.
+        self.target.context.reserve(self.items * RESULT_BYTES).await?;
         let Some(key) = key(self.headers)? else {
             return write.await.map(|answer| cache_policy::uncached(&answer));
         };

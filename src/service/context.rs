@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::memory::{Refused, Reservation};
 use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub timings: Timings,
     pub told: Told,
     pub queried: QueriedSources,
+    /// Held until the answer is written, and until work that goes on after that has ended.
+    pub memory: Arc<Reservation>,
 }
 
 /// Sources that a request has queried, for the access log. A source whose cached record was served is not included.
@@ -71,6 +74,14 @@ impl RequestContext {
         if self.caller.has(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
     }
 
+    /// Reserves memory.
+    ///
+    /// # Errors
+    /// Those of [`no_memory`].
+    pub async fn reserve(&self, bytes: usize) -> Result<(), Problem> {
+        self.memory.grow(bytes).await.map_err(no_memory)
+    }
+
     /// The audit trail of what the request does at a source.
     pub fn trail(&self, operation: Operation, source: &SourceName) -> Trail {
         Trail { source: Some(source.clone()), ..self.trail_of(operation) }
@@ -87,6 +98,21 @@ impl RequestContext {
         let (caller, request_id, told) = (self.caller.clone(), self.request_id.clone(), self.told.clone());
         Trail { caller, request_id, told, operation, source: None }
     }
+}
+
+/// The problem of a request for which there is no memory: `rate_limited` where the caller's other requests hold its share,
+/// else `overloaded`.
+pub fn no_memory(refused: Refused) -> Problem {
+    let (code, detail) = match refused {
+        Refused::Caller => {
+            (ProblemCode::RateLimited, "the caller's other requests use its share of the gateway's memory")
+        }
+        Refused::Total => (ProblemCode::Overloaded, "the gateway has no memory left for the request"),
+        Refused::TooLarge => {
+            (ProblemCode::Overloaded, "the request needs more memory than the gateway has for one caller")
+        }
+    };
+    Problem::new(code, detail).with_retry_after(Duration::from_secs(1))
 }
 
 /// The caller's quota during one request.

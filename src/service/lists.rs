@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::memory::Reservation;
 use crate::model::{
     CallerId, CustomerPage, Meta, Operation, Page, Problem, ProblemCode, SourceName, SourceReport, SourceStatus,
     Warning, WarningCode,
@@ -54,6 +55,7 @@ pub(super) struct OpenList {
     caller: CallerId,
     trail: Trail,
     details: Details,
+    memory: Arc<Reservation>,
 }
 
 /// One upstream page.
@@ -64,6 +66,8 @@ pub(super) struct ReadPage {
     pub(super) total: Option<u64>,
     /// What is to be said of the page as a whole.
     pub(super) warnings: Vec<Warning>,
+    /// What the rows take, and an answer made of them.
+    pub(super) memory: Arc<Reservation>,
 }
 
 impl Lists {
@@ -74,6 +78,7 @@ impl Lists {
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         let (open, state) = self.open(context, query, limit)?;
         let page = open.read_for(context, &state).await?;
+        context.memory.absorb(&page.memory);
         let fetched_at = now();
         let mut warnings = WarningList::new(MAX_WARNINGS);
         page.warnings.into_iter().for_each(|warning| warnings.add(warning));
@@ -124,6 +129,7 @@ impl Lists {
             caller: context.caller.id.clone(),
             trail: context.trail(Operation::ListCustomers, &source.name),
             details: self.details.clone(),
+            memory: context.memory.clone(),
             list,
         };
         let state = match &query.cursor {
@@ -172,7 +178,8 @@ impl OpenList {
             raw: self.raw,
         };
         let asked = Asked(Some(self));
-        let page = self.list.list(&request, deadline).await;
+        let memory = self.memory.sibling();
+        let page = memory.charged(self.raw, self.list.list(&request, deadline)).await;
         asked.answered();
         let page = page.map_err(|error| {
             log(&error);
@@ -180,11 +187,11 @@ impl OpenList {
             Problem::from(&error)
         })?;
         self.details.learn(page.rows.iter().flatten().map(|row| &row.customer));
-        Ok(self.judge(state, page))
+        Ok(self.judge(state, page, memory))
     }
 
     /// Decides what a page says of the list: whether it goes on, and what a reader should know.
-    fn judge(&self, state: &WalkState, page: ListPage) -> ReadPage {
+    fn judge(&self, state: &WalkState, page: ListPage, memory: Arc<Reservation>) -> ReadPage {
         let mut warnings = Vec::new();
         if page.total_unreadable {
             warnings.push(Warning {
@@ -212,7 +219,7 @@ impl OpenList {
             warnings.push(self.drift("the list ended before the source's own total: rows may be missed"));
         }
         if repeated {
-            return ReadPage { rows: Vec::new(), next: None, total: page.total, warnings };
+            return ReadPage { rows: Vec::new(), next: None, total: page.total, warnings, memory };
         }
         let next = page.next.map(|position| WalkState {
             position,
@@ -222,7 +229,7 @@ impl OpenList {
             rows_before: state.rows_before.saturating_add(page.rows.len() as u64),
             previous: Some(page.fingerprint),
         });
-        ReadPage { rows: page.rows, next, total: page.total, warnings }
+        ReadPage { rows: page.rows, next, total: page.total, warnings, memory }
     }
 
     fn drift(&self, detail: &str) -> Warning {

@@ -17,7 +17,7 @@ pub mod walk;
 mod warning_list;
 
 pub use audit::{Told, Trail};
-pub use context::{QueriedSources, QuotaHandle, RequestContext, Timings};
+pub use context::{QueriedSources, QuotaHandle, RequestContext, Timings, no_memory};
 pub use sources::Sources;
 
 /// The time of an answer, for people: whole seconds.

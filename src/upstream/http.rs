@@ -13,6 +13,7 @@ use crate::model::SourceName;
 use crate::outbound::{self, ClientConfig, ClientError};
 use crate::trace::{self, TRACEPARENT};
 
+use super::answer_memory::AnswerMemory;
 use super::phase::{Connecting, Phase, Progress};
 use super::redact::Redactor;
 use super::{Deadline, Failure, Settings, UpstreamError};
@@ -87,6 +88,7 @@ impl Client {
             Effect::Write => self.write_timeout,
         };
         let progress = Progress::current();
+        let mut memory = AnswerMemory::of_call(effect);
         let begun = Instant::now();
         let own = begun + allowed;
         let until = deadline.0.min(own);
@@ -94,11 +96,14 @@ impl Client {
             return Err(self.error(Failure::DeadlinePassed { sent: false, phase: progress.phase() }));
         }
         progress.reached(Phase::Answer);
-        let exchange = progress.of(self.exchange(effect, request(), &progress));
+        let exchange = progress.of(self.exchange(effect, request(), &progress, &mut memory));
         if let Ok(answered) = tokio::time::timeout_at(until, exchange).await {
             return answered;
         }
         let phase = progress.phase();
+        if let Some(failure) = memory.late() {
+            return Err(self.error(failure));
+        }
         Err(self.error(if deadline.0 < own {
             Failure::DeadlinePassed { sent: true, phase }
         } else {
@@ -111,6 +116,7 @@ impl Client {
         effect: Effect,
         mut request: Request,
         progress: &Progress,
+        memory: &mut AnswerMemory,
     ) -> Result<Reply, UpstreamError> {
         let trace = trace::current().filter(|_| self.propagate_trace);
         if let Some(value) = trace.and_then(|trace| HeaderValue::from_str(&trace.child().to_string()).ok()) {
@@ -132,7 +138,11 @@ impl Client {
                 Ok(Some(chunk)) if body.len() + chunk.len() > self.max_response => {
                     return Err(self.error(Failure::TooLarge("larger than max_response".to_owned())));
                 }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) => {
+                    let received = memory.received(body.len() + chunk.len()).await;
+                    received.map_err(|failure| self.error(failure))?;
+                    body.extend_from_slice(&chunk);
+                }
                 Ok(None) => break,
                 Err(error) if error.is_timeout() || shortage_of(effect, &error).is_some() => {
                     return Err(self.transport(effect, error, Phase::Body));
@@ -143,6 +153,7 @@ impl Client {
                 }
             }
         }
+        memory.decoded(&body).await.map_err(|failure| self.error(failure))?;
         let body = self.redactor.clean_json(&body).map_or_else(|| body.freeze(), Bytes::from);
         Ok(Reply { status, retry_after, clock_ahead, body })
     }

@@ -3,6 +3,7 @@
 //! A kind of source is one folder here and one arm in [`build`]: its paths and envelope (`mod.rs`), its part of the
 //! configuration (`config.rs`), its JSON as it is (`wire.rs`) and the mapping into the model (`convert.rs`).
 
+mod answer_memory;
 mod codes;
 mod config;
 mod envelope;
@@ -41,6 +42,7 @@ use crate::outbound::{ClientConfig, ClientError};
 
 use guard::{Credentials, Guard};
 
+pub use answer_memory::WRITE_ANSWER;
 pub use codes::{CodeClass, CodeTable, KnownCode};
 pub use config::{ConfigError, HIDDEN, HIDDEN_GIVEN, Kind, KindSettings, Settings, SourceConfig, hidden, source_keys};
 pub use error::{ClockRefused, Failure, UpstreamError};

@@ -218,8 +218,10 @@ async fn a_key_is_8_to_255_visible_characters() {
 
 #[tokio::test]
 async fn a_full_store_refuses_new_keys() {
-    let options =
-        GatewayOptions { extra: "[idempotency]\nmax_bytes = \"3KiB\"".to_owned(), ..GatewayOptions::default() };
+    let options = GatewayOptions {
+        extra: "[idempotency]\nmax_bytes = \"3KiB\"\nmax_bytes_per_caller = \"16MiB\"".to_owned(),
+        ..GatewayOptions::default()
+    };
     let gateway = Gateway::with(options).await;
     let note = body(&gateway, "room");
     let mut last = post(&gateway, PATH, "key-10000000", &note).await;

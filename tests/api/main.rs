@@ -31,11 +31,11 @@ mod isolation;
 mod juzibot;
 mod limits;
 mod lists;
+mod memory;
 mod problems;
 mod resilience;
 mod rotation;
 mod security;
-
 mod streams;
 mod support;
 mod tanma;

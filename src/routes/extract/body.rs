@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Problem, ProblemCode};
 use crate::routes::idempotency::fingerprint;
+use crate::service::RequestContext;
 use crate::store::idempotency::Fingerprint;
+
+use super::body_memory::BodyMemory;
 
 /// Until when the body has to be there: the server's bound alone. How long a caller waits for the answer says nothing of how
 /// long it takes to ask, and what was asked has to be known for the answer to be true.
@@ -71,7 +74,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let deadline = request.extensions().get::<BodyDeadline>().copied();
         let stopping = request.extensions().get::<Stopping>().cloned();
         let BodyLimit(most) = request.extensions().get().copied().unwrap_or_default();
-        let reading = read(request.into_body(), most);
+        let memory = request.extensions().get::<RequestContext>().map(|context| context.memory.clone());
+        let reading = read(request.into_body(), most, BodyMemory::new(memory.as_deref()));
         let bytes = tokio::select! {
             read = reading => read?,
             () = over(deadline) => {
@@ -88,13 +92,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 /// The body in one piece: as it comes, in chunks of a byte for example, it would take many times its size.
-async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+async fn read(mut body: Body, most: usize, mut memory: BodyMemory<'_>) -> Result<Vec<u8>, Problem> {
     let too_large = || Problem::new(ProblemCode::PayloadTooLarge, "the body is larger than the server takes");
     // What its head announces. A caller that waits for a word before it sends its body is told this one.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > most {
         return Err(too_large());
     }
+    memory.reserve(announced, most).await?;
     let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::new(ProblemCode::InvalidRequest, "the body broke off"))?;
@@ -103,6 +108,7 @@ async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, Problem> {
         if data.len() > most - bytes.len() {
             return Err(too_large());
         }
+        memory.reserve(bytes.len() + data.len(), most).await?;
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)

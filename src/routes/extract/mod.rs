@@ -2,6 +2,7 @@
 //! the edge leaves for handlers.
 
 pub(super) mod body;
+mod body_memory;
 pub(super) mod params;
 
 use axum::extract::FromRequestParts;

@@ -23,7 +23,9 @@ use crate::model::{
     Remark, ShortProblem, SourceReport, SourceStatus,
 };
 use crate::trace;
-use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WriteReply};
+use crate::upstream::{
+    AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WRITE_ANSWER, WriteReply,
+};
 
 use super::details::Details;
 use super::failure::{foremost, log};
@@ -128,6 +130,8 @@ impl Batches {
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let Target { context, source, .. } = target;
+        // Before anything is sent, so that no source's answer about a write fails to be read for want of memory.
+        context.reserve(chunks.len().min(CHUNKS_AT_ONCE) * WRITE_ANSWER).await?;
         context.quota.charge_in_all(chunks.len())?;
         let begun = Instant::now();
         context.queried.add(&source.name);
@@ -157,7 +161,7 @@ impl Batches {
                     waiting.stop(Problem::new(ProblemCode::Overloaded, "the gateway has stopped before this was sent"));
                 }
                 let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(target.trail(), left.clone(), chunk.clone(), write(chunk)));
+                under_way.push(self.start(target, left.clone(), chunk.clone(), write(chunk)));
             }
             let Some(mut outcome) = under_way.next().await else { break };
             if let Some(why) = outcome.stop.take() {
@@ -175,7 +179,7 @@ impl Batches {
     /// Sends one chunk in a task that, once it has begun, ends whether or not anybody waits for it.
     fn start<F>(
         &self,
-        trail: Trail,
+        target: &Target,
         left: CancellationToken,
         chunk: Arc<Chunk>,
         write: F,
@@ -184,10 +188,12 @@ impl Batches {
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
     {
         let progress = Progress::default();
-        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), trail, progress.clone());
+        let under_way = UnderWay::new(chunk.clone(), self.details.clone(), target.trail(), progress.clone());
+        let memory = target.context.memory.clone();
         let sending = progress.clone();
         let writing = async move {
-            let mut write = pin!(sending.of(write));
+            // The items stay reserved until the chunk has ended, whoever still waits for it.
+            let mut write = pin!(memory.charged(false, sending.of(write)));
             let reply = tokio::select! {
                 biased;
                 reply = &mut write => reply,

@@ -70,6 +70,17 @@ struct Parts<'a> {
     raw: bool,
 }
 
+impl Parts<'_> {
+    /// Bytes that the answer needs beyond what is reserved.
+    fn bytes(&self) -> usize {
+        let bytes = |part: &Part| match &part.state {
+            PartState::Answered(looked) => looked.bytes,
+            PartState::NeedsExternalUserId(_) | PartState::Asked(..) | PartState::Skipped(_) => 0,
+        };
+        self.all.iter().map(bytes).sum()
+    }
+}
+
 impl Drop for Parts<'_> {
     fn drop(&mut self) {
         if self.raw {
@@ -116,6 +127,7 @@ impl Customers {
         let all = sources.into_iter().map(|source| first_part(source, query)).collect();
         let mut parts = Parts { all, context, raw: query.raw };
         self.ask(context, query, &mut parts.all).await;
+        context.reserve(parts.bytes()).await?;
         let warnings = reject_other_people(&mut parts.all, query);
         conclude(&parts.all, query, warnings)
     }
@@ -184,7 +196,8 @@ impl Customers {
         let begun = Instant::now();
         Some(Box::pin(async move {
             context.queried.add(&source.name);
-            let looked = self.details.look_up(&source, &get, request, query.freshness, context.deadline).await;
+            let looked =
+                self.details.look_up(&source, &get, request, query.freshness, context.deadline, &context.memory).await;
             if looked.is_from_cache() {
                 context.queried.remove(&source.name);
             }

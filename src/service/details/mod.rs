@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
+use crate::memory::{InFlight, Reservation};
 use crate::model::{Customer, SourceName, SourcedCustomer};
 use crate::store::details::{DetailKey, DetailStore, KeptDetail};
 use crate::telemetry;
@@ -42,6 +43,8 @@ pub struct Looked {
     pub fetched_at: Option<Timestamp>,
     /// Whether it is a cached record in place of a source that failed or was late.
     pub is_fallback: bool,
+    /// Bytes that an answer made of it needs, unless they are reserved already.
+    pub bytes: usize,
 }
 
 impl Looked {
@@ -102,6 +105,9 @@ pub enum Freshness {
     Revalidate,
 }
 
+/// Divisor of what a load reserves: the quotient is what an answer made of its record needs.
+const ANSWERS_PART: usize = 2;
+
 /// The loads that a caller joins one after the other, while they turn out to be from before a write.
 const MAX_JOINS: u32 = 3;
 
@@ -116,17 +122,18 @@ struct Inner {
     windows: Windows,
     /// The longest a load may take, whoever waits for it.
     load_timeout: Duration,
+    memory: InFlight,
     flights: Arc<SingleFlight<DetailKey, Loaded>>,
 }
 
 impl Details {
-    pub fn new(max_bytes: u64, windows: Windows, load_timeout: Duration) -> Self {
+    pub fn new(max_bytes: u64, windows: Windows, load_timeout: Duration, memory: InFlight) -> Self {
         let max_age = windows.stale_if_error.max(windows.stale).max(windows.fresh).max(windows.not_found);
         let store = DetailStore::new(max_bytes, max_age, load_timeout);
-        Self(Arc::new(Inner { store, windows, load_timeout, flights: Arc::default() }))
+        Self(Arc::new(Inner { store, windows, load_timeout, memory, flights: Arc::default() }))
     }
 
-    /// Looks one customer up in one source, in the cache first.
+    /// Looks one customer up in one source, in the cache first. A raw answer is charged to `memory`.
     pub async fn look_up(
         &self,
         source: &Source,
@@ -134,8 +141,13 @@ impl Details {
         request: GetRequest,
         freshness: Freshness,
         deadline: Deadline,
+        memory: &Reservation,
     ) -> Looked {
-        let looked = self.find(source, get, request, freshness, deadline).await;
+        let looked = if request.raw {
+            self.fetch_raw(&source.name, get, &request, deadline, memory).await
+        } else {
+            self.find(source, get, request, freshness, deadline).await
+        };
         telemetry::metrics::lookup(source.name.as_str(), looked.cache.as_str());
         looked
     }
@@ -148,9 +160,6 @@ impl Details {
         freshness: Freshness,
         deadline: Deadline,
     ) -> Looked {
-        if request.raw {
-            return self.fetch_raw(&source.name, get, &request, deadline).await;
-        }
         let key = key(source, get, &request);
         let kept = self.0.store.get(&key);
         if freshness == Freshness::Cached
@@ -223,7 +232,7 @@ impl Details {
         let cache = hit(self.0.windows.fresh, age);
         let is_fresh = age < self.0.windows.fresh;
         let outcome = if is_fresh { Outcome::Found(record) } else { Outcome::Stale(record, error) };
-        Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: true })
+        Some(Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: true, bytes: kept.bytes })
     }
 
     /// Waits for a load of the key, which another caller may have started.
@@ -278,16 +287,19 @@ impl Details {
         get: &Arc<dyn GetCustomer>,
         request: &GetRequest,
         deadline: Deadline,
+        memory: &Reservation,
     ) -> Looked {
         let cache = CacheNote { bypass: true, ..CacheNote::default() };
         let progress = Progress::default();
-        let got = timeout_at(deadline.0, progress.of(get.get(request, deadline))).await;
+        let call = memory.sibling();
+        let got = timeout_at(deadline.0, call.charged(true, progress.of(get.get(request, deadline)))).await;
         let got = got.unwrap_or_else(|_late| Err(UpstreamError::new(name, past_deadline(&progress))));
         match got {
             Ok(record) => {
+                memory.absorb(&call);
                 self.learn(record.as_ref().map(|record| &record.customer));
                 let outcome = record.map_or(Outcome::NotFound, |record| Outcome::Found(Arc::new(record)));
-                Looked { outcome, cache, fetched_at: Some(now()), is_fallback: false }
+                Looked { outcome, cache, fetched_at: Some(now()), is_fallback: false, bytes: 0 }
             }
             Err(error) => {
                 log(&error);
@@ -300,12 +312,16 @@ impl Details {
 impl Inner {
     async fn load(&self, key: DetailKey, number: u64, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
         let begun = Instant::now();
-        let record = get.get(request, Deadline(begun + self.load_timeout)).await.map_err(|error| {
-            log(&error);
-            Arc::new(error)
-        })?;
+        // Of no caller: others may join the load.
+        let memory = self.memory.open(None);
+        let record =
+            memory.charged(false, get.get(request, Deadline(begun + self.load_timeout))).await.map_err(|error| {
+                log(&error);
+                Arc::new(error)
+            })?;
         let (record, fetched) = (record.map(Arc::new), Instant::now());
-        let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now() });
+        let bytes = memory.bytes() / ANSWERS_PART;
+        let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now(), bytes });
         let stored = self.store.put(key, kept.clone());
         Ok((kept, stored))
     }
@@ -318,11 +334,11 @@ fn key(source: &Source, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Det
 
 fn looked(kept: &KeptDetail, cache: CacheNote) -> Looked {
     let outcome = kept.record.clone().map_or(Outcome::NotFound, Outcome::Found);
-    Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: false }
+    Looked { outcome, cache, fetched_at: Some(kept.fetched_at), is_fallback: false, bytes: kept.bytes }
 }
 
 fn failed(error: Arc<UpstreamError>, cache: CacheNote) -> Looked {
-    Looked { outcome: Outcome::Failed(error), cache, fetched_at: None, is_fallback: false }
+    Looked { outcome: Outcome::Failed(error), cache, fetched_at: None, is_fallback: false, bytes: 0 }
 }
 
 /// What befell a caller whose deadline passed before the call ended.

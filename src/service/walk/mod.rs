@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::memory::Reservation;
 use crate::model::{Customer, Problem, ProblemCode, ShortProblem, StreamEnd, Warning, WarningCode};
 use crate::trace;
 use crate::upstream::{Deadline, ListedRow};
@@ -31,6 +32,9 @@ const MAX_WARNINGS: usize = 100;
 const MAX_REPEATED_PAGES: u32 = 20;
 /// The most pages in a row without a row that could be sent.
 const MAX_EMPTY_PAGES: u32 = 200;
+
+/// Divisor of what a page reserves: the quotient is what its rows need once they are decoded.
+const DECODED_PART: usize = 2;
 
 /// Begins walks.
 #[derive(Clone)]
@@ -87,6 +91,7 @@ impl Walks {
             empty_pages: 0,
             duplicates: 0,
             ended: false,
+            memory: page.memory.clone(),
             _slot: slot,
         };
         walk.take(state, page);
@@ -119,6 +124,8 @@ pub struct Walk {
     /// Rows of the page in hand that were sent before.
     duplicates: u64,
     ended: bool,
+    /// Of the page in hand.
+    memory: Arc<Reservation>,
     _slot: Slot,
 }
 
@@ -215,6 +222,9 @@ impl Walk {
             Ahead { state, page }
         });
         self.rows = page.rows.into_iter();
+        // The answer is decoded, and only a part of the rows is written at once.
+        page.memory.shrink_to(page.memory.bytes() / DECODED_PART);
+        self.memory = page.memory;
         // Of a page that a cursor points into, the rows before it were given out already.
         self.rows.by_ref().take(state.offset as usize).for_each(drop);
         self.reader.open.audit(self.rows.as_slice().iter().flatten().count(), OK);

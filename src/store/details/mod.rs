@@ -38,6 +38,8 @@ pub struct KeptDetail {
     pub fetched: Instant,
     /// The same, for people.
     pub fetched_at: Timestamp,
+    /// Bytes that an answer made of it needs.
+    pub bytes: usize,
 }
 
 impl KeptDetail {

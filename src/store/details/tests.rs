@@ -22,7 +22,14 @@ fn customer(external_user_id: Option<&str>, union_id: Option<&str>) -> Customer 
 /// An answer whose load begins now.
 fn answer(customer: Option<Customer>) -> KeptDetail {
     let record = customer.map(|customer| Arc::new(SourcedCustomer { customer, warnings: Vec::new() }));
-    KeptDetail { record, begun: Instant::now(), load: 0, fetched: Instant::now(), fetched_at: Timestamp::UNIX_EPOCH }
+    KeptDetail {
+        record,
+        begun: Instant::now(),
+        load: 0,
+        fetched: Instant::now(),
+        fetched_at: Timestamp::UNIX_EPOCH,
+        bytes: 0,
+    }
 }
 
 /// An answer that shows these ids.

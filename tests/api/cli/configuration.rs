@@ -202,6 +202,19 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
             with("[server]\npublic_url = \"https://user:CANARY@gateway.example\""),
             ["server.public_url", FILE, "without user"],
         ),
+        (with("[server]\nmemory_limit = \"63MiB\""), ["server.memory_limit", FILE, "expected at least 64.0 MiB"]),
+        (
+            with("[server]\nmemory_limit = \"1GiB\"\n[cache]\nmax_bytes = \"600MiB\""),
+            ["cache.max_bytes", FILE, CACHE_TOO_LARGE],
+        ),
+        (
+            with("[server]\nmemory_limit = \"1GiB\"\n[idempotency]\nmax_bytes = \"400MiB\""),
+            [
+                "idempotency.max_bytes",
+                FILE,
+                "cache.max_bytes (256.0 MiB by default) and idempotency.max_bytes (400.0 MiB)",
+            ],
+        ),
         (with("[auth]\nleeway = \"5m\""), ["auth.leeway", FILE, "at most 30s"]),
         (with("[callers.x]\nissuer = \"nobody\"\nsubject = \"s\""), ["callers.x.issuer", FILE, "auth.issuers"]),
         (
@@ -220,6 +233,8 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
     }
 }
 
+const CACHE_TOO_LARGE: &str = "cache.max_bytes (600.0 MiB) and idempotency.max_bytes (61.0 MiB by default) may have 60 % of \
+    the memory limit of 1.0 GiB (server.memory_limit) together, which is 614.0 MiB";
 const CALLER: &str = "issuer = \"login\"\nsubject = \"s\"\n";
 /// The issuer of the base by another name, for its next secret.
 const LOGIN_AGAIN: &str = r#"

@@ -25,6 +25,29 @@ async fn check_ends_with_the_verdict_and_prints_a_usable_configuration() {
 }
 
 #[tokio::test]
+async fn check_prints_the_memory_limit_its_origin_and_shares() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        check(folder.path(), &with("[server]\nmemory_limit = \"1GiB\"\n[cache]\nmax_bytes = \"512MiB\""), &[]).await;
+    let line = "memory limit: 1.0 GiB (server.memory_limit): cache 512.0 MiB, idempotency 61.0 MiB, in flight 307.0 MiB, \
+        rest 144.0 MiB";
+    assert!(stderr(&output).lines().any(|one| one == line), "{}", stderr(&output));
+    let shown: toml::Table = stdout(&output).parse().unwrap();
+    for (section, key, size) in [
+        ("server", "memory_limit", "1.0 GiB"),
+        ("cache", "max_bytes", "512.0 MiB"),
+        ("idempotency", "max_bytes", "61.0 MiB"),
+        ("idempotency", "max_bytes_per_caller", "15.2 MiB"),
+    ] {
+        assert_eq!(shown[section][key].as_str(), Some(size), "{section}.{key}");
+    }
+    // Without it, the limit is that of the control group or the default.
+    let output = check(folder.path(), BASE, &[]).await;
+    let origins = ["(the control group): ", "(the machine's memory): ", "(default): "];
+    assert!(origins.iter().any(|origin| stderr(&output).contains(origin)), "{}", stderr(&output));
+}
+
+#[tokio::test]
 async fn check_shows_the_allow_list_and_codes_that_are_set() {
     let folder = tempfile::tempdir().unwrap();
     let set = with("operations = [\"list_customers\"]\ncodes = { credentials = [40001] }");
@@ -54,7 +77,11 @@ async fn check_warns_of_settings_that_are_probably_not_meant() {
         (more("[cursor]\nlifetime = \"0s\""), "cursor.lifetime is 0"),
         (more("[cache]\nfresh = \"1h\""), "cache.fresh, cache.stale and cache.stale_if_error"),
         (more("[cache]\nstale = \"25h\""), "cache.fresh, cache.stale and cache.stale_if_error"),
-        (more("[idempotency]\nmax_bytes = \"1MiB\""), "idempotency.max_bytes_per_caller"),
+        (
+            more("[idempotency]\nmax_bytes = \"1MiB\"\nmax_bytes_per_caller = \"2MiB\""),
+            "idempotency.max_bytes_per_caller",
+        ),
+        (more("[server]\nmemory_limit = \"128MiB\""), "server.body_limit is larger than one caller's share"),
         (more("[auth]\ndefault_sources = \"none\""), "auth.default_sources is \"none\""),
         (
             more("[callers.x]\nissuer = \"login\"\nsubject = \"crm\"\nsources = []"),
@@ -86,7 +113,9 @@ async fn sensible_configuration_has_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cursor"), "CANARY-cursor-key-0123456789abcdef01234\n").unwrap();
     let output = check(folder.path(), &with("[cursor]\nkey_file = \"cursor\""), &[]).await;
-    assert_eq!(stderr(&output), "configuration is valid\n");
+    let (memory, rest) = stderr(&output).split_once('\n').unwrap();
+    assert!(memory.starts_with("memory limit: "), "{memory}");
+    assert_eq!(rest, "configuration is valid\n");
 }
 
 #[tokio::test]

@@ -68,6 +68,13 @@ impl WireRequest {
         self.send_to(gateway.url.trim_start_matches("http://").parse().unwrap()).await
     }
 
+    /// The same with bytes after the head, in place of a body.
+    pub async fn send_with(&self, gateway: &Gateway, bytes: &[u8]) -> Option<WireReply> {
+        let address: SocketAddr = gateway.url.trim_start_matches("http://").parse().unwrap();
+        let answer = exchange(address, &[&self.bytes(&address.to_string()), bytes].concat()).await;
+        (!answer.is_empty()).then(|| WireReply::parse(answer))
+    }
+
     /// The same of whatever listens there.
     pub async fn send_to(&self, address: SocketAddr) -> Option<WireReply> {
         let answer = exchange(address, &self.bytes(&address.to_string())).await;

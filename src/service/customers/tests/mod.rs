@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::Config;
+use crate::memory::InFlight;
 use crate::model::{Caller, CallerId, Customer, SourceStatus, SourcedCustomer, WarningCode};
 use crate::service::QuotaHandle;
 use crate::service::details::Windows;
@@ -142,7 +143,7 @@ impl Stage {
         Self {
             customers: Customers {
                 sources: Sources::new(sources.collect()),
-                details: Details::new(1 << 20, windows, DEADLINE),
+                details: Details::new(1 << 20, windows, DEADLINE, InFlight::new(1 << 30)),
                 merge_grace: GRACE,
             },
             caller: Arc::new(Caller { id, scopes: BTreeSet::new(), sources: names }),
@@ -170,6 +171,7 @@ impl Stage {
             timings: crate::service::Timings::default(),
             told: crate::service::Told::default(),
             queried: crate::service::QueriedSources::default(),
+            memory: InFlight::new(1 << 30).open(None),
         };
         let result = self.customers.detail(&context, query).await;
         Answer { result, took: begun.elapsed() }

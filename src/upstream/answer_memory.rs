@@ -1,0 +1,110 @@
+//! Memory for a source's answer: reserved as its bytes arrive, and for what decoding makes of them.
+
+use std::pin::pin;
+
+use crate::memory::{Call, Refused, UNCOUNTED};
+
+use super::Failure;
+use super::envelope::MAX_VALUES;
+use super::http::Effect;
+
+/// Bytes for each byte of an answer: the body, its texts in the model, and the JSON that callers get. These figures were measured
+/// with a counting allocator over pages of many shapes (docs/adr/0035).
+const PER_BYTE: usize = 5;
+/// Bytes for each comma outside and inside of texts, which separates members, elements or rows.
+const PER_COMMA: usize = 120;
+/// The same, beside these, for the raw form of an answer. Objects cost most.
+const RAW_PER_BYTE: usize = 3;
+const RAW_PER_COMMA: usize = 100;
+const RAW_PER_OBJECT: usize = 700;
+/// What whoever sends a write reserves for its answer before, in bytes. Thus it can be read.
+pub const WRITE_ANSWER: usize = 512 * 1024;
+/// The least that is reserved at once while an answer arrives.
+const STEP: usize = 64 * 1024;
+/// The most of a body that is reserved ahead of its bytes.
+const MOST_AHEAD: usize = 1 << 20;
+/// What one call reserves for its answer.
+pub(super) struct AnswerMemory {
+    /// `None`: the call is not charged.
+    call: Option<Call>,
+    effect: Effect,
+    /// Bytes that are reserved for this answer.
+    reserved: usize,
+    has_waited: bool,
+}
+
+impl AnswerMemory {
+    /// That of the call in progress. Of a read, what an earlier try has left is given back.
+    pub(super) fn of_call(effect: Effect) -> Self {
+        let call = Call::current();
+        let reserved = match (&call, effect) {
+            (Some(call), Effect::Read) => {
+                call.reservation.shrink_to(0);
+                0
+            }
+            _ => WRITE_ANSWER,
+        };
+        Self { call, effect, reserved, has_waited: false }
+    }
+
+    /// Reserves room for this many bytes of a body.
+    pub(super) async fn received(&mut self, bytes: usize) -> Result<(), Failure> {
+        let ahead = if bytes <= UNCOUNTED { 0 } else { bytes.clamp(STEP, MOST_AHEAD) };
+        self.reserve(bytes, ahead).await
+    }
+
+    /// Reserves what decoding a body needs, the body included.
+    pub(super) async fn decoded(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let raw = self.call.as_ref().is_some_and(|call| call.raw);
+        self.reserve(cost(body, raw), 0).await
+    }
+
+    /// The failure of a call that ran out of time, if it has waited for memory: then the source may not be at fault.
+    pub(super) fn late(&self) -> Option<Failure> {
+        self.has_waited.then(|| self.failure(Refused::Total))
+    }
+
+    /// Reserves so many bytes for the answer in all, and more ahead if it has to reserve any.
+    async fn reserve(&mut self, bytes: usize, ahead: usize) -> Result<(), Failure> {
+        let Some(Call { reservation, .. }) = self.call.as_ref().filter(|_| bytes > self.reserved) else {
+            return Ok(());
+        };
+        let missing = bytes + ahead - self.reserved;
+        let mut growing = pin!(reservation.grow(missing));
+        let grown = tokio::select! {
+            biased;
+            grown = &mut growing => grown,
+            () = std::future::ready(()) => {
+                self.has_waited = true;
+                growing.await
+            }
+        };
+        grown.map_err(|refused| self.failure(refused))?;
+        self.reserved += missing;
+        Ok(())
+    }
+
+    /// The failure of an answer that does not fit. A write was sent by then: it may have been applied.
+    fn failure(&self, refused: Refused) -> Failure {
+        match (self.effect, refused) {
+            (Effect::Read, Refused::Total) => Failure::Overloaded(MEMORY),
+            (Effect::Read, Refused::Caller) => Failure::Overloaded(MEMORY_OF_CALLER),
+            (Effect::Read, Refused::TooLarge) => {
+                Failure::TooLarge("it needs more memory than one request may use".to_owned())
+            }
+            (Effect::Write, _) => Failure::TooLarge("it does not fit into the memory that is left".to_owned()),
+        }
+    }
+}
+
+/// To be read after "the gateway has no" and before "left".
+const MEMORY: &str = "memory";
+const MEMORY_OF_CALLER: &str = "memory of the caller's share";
+
+/// Bytes that an answer takes from its arrival until the JSON for the caller is written.
+fn cost(body: &[u8], raw: bool) -> usize {
+    let count = |wanted: u8| body.iter().filter(|byte| **byte == wanted).count().min(MAX_VALUES);
+    let commas = count(b',');
+    let plain = body.len() * PER_BYTE + commas * PER_COMMA;
+    if raw { plain + body.len() * RAW_PER_BYTE + commas * RAW_PER_COMMA + count(b'{') * RAW_PER_OBJECT } else { plain }
+}
