@@ -16,6 +16,7 @@ pub mod live;
 pub mod model;
 pub mod openapi;
 pub mod outbound;
+mod pace;
 pub mod routes;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

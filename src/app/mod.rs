@@ -214,6 +214,7 @@ impl App {
             timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,
             body_limit: server.body_limit,
+            body_pace: server.body_pace,
             cors: Cors {
                 origins: config.cors_origins.clone(),
                 request_headers: surface.request_headers,
@@ -224,10 +225,11 @@ impl App {
         };
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();
-        let mut public = edge.protect(api.with_state(services)).merge(open);
+        let mut pages: Router = open.into();
         if config.docs_enabled {
-            public = public.merge(docs::docs(openapi::to_json(&document), public_url));
+            pages = pages.merge(docs::docs(openapi::to_json(&document), public_url));
         }
+        let public = edge.protect(api.with_state(services)).merge(edge.limit_public(pages));
         let readiness = health::Readiness::default();
         Ok(Self {
             public: edge.enclose(public),

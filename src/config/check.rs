@@ -1,6 +1,6 @@
 //! From raw values to valid ones. Every error is collected with its key, where it came from and the expected form.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use url::Url;
 use crate::edge::Auth;
 use crate::live::Live;
 use crate::outbound::{self, ClientConfig, ClientError};
+use crate::pace::Pace;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
@@ -180,19 +181,28 @@ impl<'a> Checker<'a> {
         for (key, duration) in [
             ("server.request_timeout", raw.request_timeout),
             ("server.batch_timeout", raw.batch_timeout),
+            ("server.body_timeout", raw.body_timeout),
+            ("server.response_timeout", raw.response_timeout),
             ("server.reread_files", raw.reread_files),
         ] {
             if duration.is_zero() {
                 self.reject(key, "expected a duration longer than 0, such as \"10s\"");
             }
         }
-        for (key, number) in
-            [("server.max_in_flight", raw.max_in_flight), ("server.max_connections", raw.max_connections)]
-        {
+        for (key, number) in [
+            ("server.max_in_flight", raw.max_in_flight),
+            ("server.max_connections", raw.max_connections),
+            ("server.max_connections_per_address", raw.max_connections_per_address),
+        ] {
             if number == 0 {
                 self.reject(key, "expected a number of at least 1");
             }
         }
+        let min_rate = NonZeroU64::new(raw.min_rate.as_u64()).unwrap_or_else(|| {
+            self.reject("server.min_rate", "expected a size of at least 1B, the bytes a second");
+            NonZeroU64::MIN
+        });
+        let pace = |timeout| Pace { min_rate, timeout };
         let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && url.query().is_none();
         let public_url = raw.public_url.as_deref().map(|text| outbound::absolute(text).filter(sound));
         if public_url == Some(None) {
@@ -209,10 +219,13 @@ impl<'a> Checker<'a> {
             drain_timeout: raw.drain_timeout,
             merge_grace: raw.merge_grace,
             body_limit: usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX),
+            body_pace: pace(raw.body_timeout),
+            response_pace: pace(raw.response_timeout),
             trusted_proxies: raw.trusted_proxies.clone(),
             client_address_header: raw.client_address_header,
             max_in_flight: raw.max_in_flight,
             max_connections: raw.max_connections,
+            max_connections_per_address: raw.max_connections_per_address,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
             reread_files: raw.reread_files,
         }

@@ -25,7 +25,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::model::{Problem, ProblemCode};
-use crate::routes::BodyLimit;
+use crate::pace::Pace;
+use crate::routes::{BodyLimit, BodyPace};
+use crate::store::concurrency::ConcurrencyLimit;
 use crate::store::quota::Quotas;
 
 pub use address::{AddressLimit, AddressLimitConfig};
@@ -46,6 +48,7 @@ pub struct Edge {
     pub max_in_flight: usize,
     /// In bytes.
     pub body_limit: usize,
+    pub body_pace: Pace,
     pub cors: Cors,
     /// The methods of each path template; of others it is GET alone.
     pub methods: Arc<HashMap<String, String>>,
@@ -62,11 +65,22 @@ impl Edge {
                 .layer(from_fn_with_state(self.timeouts, deadline::set))
                 // Before the body is read by anyone.
                 .layer(Extension(BodyLimit(self.body_limit)))
+                .layer(Extension(BodyPace(self.body_pace)))
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
-                // Counts the caller, and hands the handler all that the edge found out.
-                .layer(from_fn_with_state(self.quotas.clone(), quota::limit)),
+                // Counts the caller and its requests in flight, and hands the handler all that the edge found out. After
+                // authentication: a stranger holds no permit, whatever it sends and however slowly it reads.
+                .layer(from_fn_with_state(self.limits(), quota::limit)),
         )
+    }
+
+    /// What stands before the routes that need no caller.
+    pub fn limit_public(&self, pages: Router) -> Router {
+        pages.layer(from_fn_with_state(overload::public_permits(self.max_in_flight), overload::shed))
+    }
+
+    fn limits(&self) -> quota::Limits {
+        quota::Limits { quotas: self.quotas.clone(), in_flight: ConcurrencyLimit::new(self.max_in_flight) }
     }
 
     /// What stands before every public route, outermost first.
@@ -77,11 +91,9 @@ impl Edge {
             .method_not_allowed_fallback(async move |path: MatchedPath| method_not_allowed(&methods, &path))
             .layer(
                 ServiceBuilder::new()
-                    // The narrow budget before the shared one: an address that floods is refused before it takes a slot
-                    // or costs a signature check.
+                    // The narrow budget before the shared one: an address that floods is refused before it
+                    // costs a signature check.
                     .layer(self.address_limit.layer())
-                    // More than this at once is refused rather than queued.
-                    .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed))
                     // What the handler has decided is what the caller gets, however it is coded.
                     .layer(from_fn(compression::keep_status))
                     .layer(compression::layer())

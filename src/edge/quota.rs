@@ -1,7 +1,9 @@
-//! Counts callers, and says on every answer what is left (IETF draft on rate limit header fields).
+//! Enforces the caller's quota and its limit of requests in flight, and adds the `RateLimit` headers (IETF draft).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -11,50 +13,81 @@ use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 use crate::error::ceil_seconds;
 use crate::model::{Caller, Problem, ProblemCode};
 use crate::service::{QuotaHandle, RequestContext, Timings, Told};
+use crate::store::concurrency::{ConcurrencyLimit, Exceeded, Permit};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
 use super::access_log::AccessNotes;
+use super::deadline::TimeAllowed;
+use super::overload::Held;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-pub(super) async fn limit(State(quotas): State<Arc<Quotas>>, mut request: Request, next: Next) -> Response {
+/// The limits of callers.
+#[derive(Clone)]
+pub(super) struct Limits {
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) in_flight: ConcurrencyLimit,
+}
+
+pub(super) async fn limit(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let (Some(caller), Some(deadline), Some(RequestId(request_id)), Some(notes)) = (
+    let (Some(caller), Some(deadline), Some(TimeAllowed(allowed)), Some(RequestId(request_id)), Some(notes)) = (
         extensions.get::<Arc<Caller>>(),
         extensions.get::<Deadline>(),
+        extensions.get::<TimeAllowed>(),
         extensions.get::<RequestId>(),
         extensions.get::<AccessNotes>(),
     ) else {
         return Problem::new(ProblemCode::Internal, "a layer of the edge is missing").into_response();
     };
-    let (caller, deadline, request_id, queried) =
-        (caller.clone(), *deadline, request_id.clone(), notes.sources.clone());
-    match QuotaHandle::open(quotas, caller.clone()) {
+    let (caller, deadline, allowed) = (caller.clone(), *deadline, *allowed);
+    let (request_id, queried) = (request_id.clone(), notes.sources.clone());
+    match QuotaHandle::open(limits.quotas, caller.clone()) {
         Ok(quota) => {
+            // Before the body is read. A refused request costs its quota as well.
+            let permit = match limits.in_flight.try_acquire(&caller.id) {
+                Ok(permit) => permit,
+                Err(exceeded) => return with_headers(busy(exceeded).into_response(), &quota.last()),
+            };
             let timings = Timings::default();
             let told = Told::default();
             request.extensions_mut().insert(RequestContext {
                 caller,
                 deadline,
+                allowed,
                 quota: quota.clone(),
                 request_id,
                 timings: timings.clone(),
                 told,
                 queried,
+                permit: Some(permit.clone()),
             });
             let mut response = next.run(request).await;
             if let Some(spent) = spent(&timings) {
                 response.headers_mut().append(SERVER_TIMING, spent);
             }
-            with_headers(response, &quota.last())
+            with_headers(hold(response, permit), &quota.last())
         }
         Err(charge) => {
             let refusal = QuotaHandle::refusal(charge.wait.unwrap_or_default());
             with_headers(refusal.into_response(), &charge)
         }
     }
+}
+
+/// Keeps the permit until the response is written: it uses memory until then, however slowly it is read.
+fn hold(response: Response, permit: Permit) -> Response {
+    response.map(|body| Body::new(Held::new(body, permit)))
+}
+
+fn busy(exceeded: Exceeded) -> Problem {
+    let (code, detail) = match exceeded {
+        Exceeded::Caller => (ProblemCode::RateLimited, "the caller has too many requests in flight"),
+        Exceeded::Total => (ProblemCode::Overloaded, "too many requests are in flight"),
+    };
+    Problem::new(code, detail).with_retry_after(Duration::from_secs(1))
 }
 
 /// What each source took, in milliseconds (W3C Server Timing).

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
+use crate::store::concurrency::Permit;
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
@@ -14,11 +17,15 @@ use super::audit::{Told, Trail};
 pub struct RequestContext {
     pub caller: Arc<Caller>,
     pub deadline: Deadline,
+    /// Time from the start of the work to the deadline.
+    pub allowed: Duration,
     pub quota: QuotaHandle,
     pub request_id: Arc<str>,
     pub timings: Timings,
     pub told: Told,
     pub queried: QueriedSources,
+    /// Held until the response is written and the work has ended; `None` in tests.
+    pub permit: Option<Permit>,
 }
 
 /// Sources that a request has queried, for the access log. A source whose cached record was served is not included.
@@ -69,6 +76,11 @@ impl RequestContext {
     /// `forbidden` where the token lacks the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.caller.has(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
+    }
+
+    /// Begins the time of the work now: the body of a write may have taken longer to arrive than the work is allowed.
+    pub fn restart_deadline(&mut self) {
+        self.deadline = Deadline(Instant::now() + self.allowed);
     }
 
     /// The audit trail of what the request does at a source.

@@ -2,6 +2,7 @@
 //! the edge leaves for handlers.
 
 pub(super) mod body;
+mod pace;
 pub(super) mod params;
 
 use axum::extract::FromRequestParts;
@@ -10,7 +11,8 @@ use axum::http::request::Parts;
 use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
-pub use body::{BodyDeadline, BodyLimit, JsonBody, Stopping};
+pub use body::{BodyLimit, JsonBody, Stopping};
+pub use pace::BodyPace;
 pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
 
 /// A request of any verified caller.
