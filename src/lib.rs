@@ -14,6 +14,7 @@ mod error;
 pub mod fuzzing;
 pub mod live;
 pub mod model;
+mod open_files;
 pub mod openapi;
 pub mod outbound;
 mod pace;

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::edge::Auth;
 use crate::live::Live;
+use crate::open_files;
 use crate::outbound::{self, ClientConfig, ClientError};
 use crate::pace::Pace;
 use crate::service::cursor::CursorKeys;
@@ -24,6 +25,21 @@ use crate::upstream::{self, HIDDEN, HIDDEN_GIVEN, PREFIX, Reason, SourceConfig, 
 
 use super::error::Error;
 use super::{Config, ConfigError, Log, RateLimit, Server, keys, raw, warnings};
+
+/// Lowers `server.max_connections` to what the limit of open files allows; returns the warning about it.
+fn fit_to_open_files(server: &mut raw::Server, sources: &[SourceConfig], limit: Option<usize>) -> Option<String> {
+    let limit = limit?;
+    let calls = sources.iter().map(|source| source.settings.max_in_flight).fold(0, usize::saturating_add);
+    let (configured, possible) = (server.max_connections, open_files::connections_within(limit, calls));
+    (configured > possible).then(|| {
+        server.max_connections = possible;
+        format!(
+            "server.max_connections is lowered from {configured} to {possible}: the hard limit of open files is {limit}, \
+             and {} of them are reserved for calls to sources, the admin port and files; raise the limit (ulimit -Hn)",
+            limit - possible,
+        )
+    })
+}
 
 /// Turns raw values into valid ones and collects the errors.
 pub(super) struct Checker<'a> {
@@ -39,10 +55,11 @@ impl<'a> Checker<'a> {
 
     /// The whole configuration. `has_file`: whether a file was given.
     pub(super) fn config(mut self, has_file: bool) -> Result<Config, ConfigError> {
-        let Some(raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
+        let Some(mut raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
         let sources = self.sources(&raw);
         let issuers = self.issuers(&raw.auth.issuers);
         let callers = self.callers(&raw.callers, &issuers);
+        let lowered = fit_to_open_files(&mut raw.server, &sources, open_files::limit());
         let server = self.server(&raw.server);
         let rate_limit = RateLimit {
             default: self.quota("rate_limit.default", raw.rate_limit.default),
@@ -94,6 +111,7 @@ impl<'a> Checker<'a> {
             warnings: Vec::new(),
         };
         config.warnings = warnings::of(&config);
+        config.warnings.extend(lowered);
         Ok(config)
     }
 

@@ -30,6 +30,7 @@ use crate::routes::{BodyLimit, BodyPace};
 use crate::store::concurrency::ConcurrencyLimit;
 use crate::store::quota::Quotas;
 
+pub(crate) use address::network;
 pub use address::{AddressLimit, AddressLimitConfig};
 pub use auth::{Auth, Authenticator, CallerConfig, Issuer, IssuerKeys, JwksUrl, KeySet};
 pub use cors::Cors;

@@ -174,6 +174,29 @@ mod tests {
     use crate::store::quota::QuotaConfig;
 
     #[tokio::test(start_paused = true)]
+    async fn deadline_of_a_write_begins_when_its_body_has_arrived() {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        let config = QuotaConfig { requests: number(1), window: Duration::from_secs(1), burst: number(1) };
+        let id = CallerId { issuer: "i".into(), subject: "s".into() };
+        let caller = Arc::new(Caller { id, scopes: BTreeSet::new(), sources: Vec::new() });
+        let allowed = Duration::from_secs(30);
+        let mut context = RequestContext {
+            quota: QuotaHandle::open(Arc::new(Quotas::new(config, [])), caller.clone()).unwrap(),
+            caller,
+            deadline: Deadline(Instant::now() + allowed),
+            allowed,
+            request_id: "request".into(),
+            timings: Timings::default(),
+            told: Told::default(),
+            queried: QueriedSources::default(),
+            permit: None,
+        };
+        tokio::time::advance(Duration::from_secs(50)).await;
+        context.restart_deadline();
+        assert_eq!(context.deadline.0, Instant::now() + allowed);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_caller_that_obeys_retry_after_gets_its_batch_through() {
         let number = |number| NonZeroU32::new(number).unwrap();
         let config = QuotaConfig { requests: number(60), window: Duration::from_mins(1), burst: number(10) };

@@ -81,3 +81,51 @@ impl hyper::body::Body for PacedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::num::NonZeroU64;
+    use std::time::Duration;
+
+    use futures_util::{StreamExt, stream};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// Reads a body of `chunks` times `bytes`, one every `pause`, at the default pace; returns the detail of its problem and
+    /// the time that it took.
+    async fn read(chunks: usize, bytes: usize, pause: Duration) -> (Option<String>, Duration) {
+        let pace = Pace { min_rate: NonZeroU64::new(8 * 1024).unwrap(), timeout: Duration::from_mins(1) };
+        let chunks = stream::iter(0..chunks).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(vec![b'x'; bytes])
+        });
+        let body = PacedBody::wrap(Body::from_stream(chunks), Some(BodyPace(pace)));
+        let since = Instant::now();
+        let problem = body.collect().await.err().map(|error| TooSlow::problem(&error).detail);
+        (problem, since.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_below_min_rate_ends_when_its_grace_is_used_up() {
+        let late = Some("the body did not arrive in time".to_owned());
+        let ms = Duration::from_millis;
+        // Nothing, a byte a second, and half of the rate.
+        assert_eq!(read(1, 1, ms(100_000)).await, (late.clone(), ms(10_000)));
+        assert_eq!(read(100, 1, ms(1_000)).await, (late.clone(), ms(10_000)));
+        let (problem, took) = read(100, 4 * 1024, ms(1_000)).await;
+        assert_eq!(problem, late);
+        assert!((ms(18_000)..ms(22_000)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_with_pauses_arrives_and_body_timeout_ends_it() {
+        let ms = Duration::from_millis;
+        // 16 KiB/s, with pauses of 9 s.
+        assert_eq!(read(6, 144 * 1024, ms(9_000)).await, (None, ms(54_000)));
+        let (problem, took) = read(1_000, 16 * 1024, ms(1_000)).await;
+        assert!(problem.is_some());
+        assert_eq!(took, Duration::from_mins(1));
+    }
+}

@@ -1,6 +1,8 @@
 //! Contract §9: the commands, as processes.
 
 mod configuration;
+#[cfg(target_os = "linux")]
+mod files;
 mod mistakes;
 mod outbound;
 mod ports;
