@@ -15,8 +15,10 @@ pub mod fuzzing;
 pub mod live;
 mod memory;
 pub mod model;
+mod open_files;
 pub mod openapi;
 pub mod outbound;
+mod pace;
 pub mod routes;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

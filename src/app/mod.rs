@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Cors, Edge, SWEEP_EVERY, Timeouts};
 use crate::live::{self, Live, Reread};
 use crate::memory::InFlight;
 use crate::model::{CallerId, SourceName};
+use crate::open_files::{self, ADMIN_CONNECTIONS};
 use crate::openapi::{self, Surface};
 use crate::outbound::ClientError;
 use crate::routes::{self, Services, docs, health};
@@ -35,10 +36,19 @@ use crate::store::quota::Quotas;
 use crate::telemetry;
 use crate::upstream;
 
+use connection::{ConnectionLimits, HeadBudget};
+use serve::AddressConnections;
+
 /// What a probe in flight is given when the process ends.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
-/// Probes and scrapes at once.
-const ADMIN_CONNECTIONS: usize = 100;
+/// The time of a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same on the admin port, whose clients are near.
+const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The memory that unfinished heads share, in bytes.
+const MAX_HEADS_BYTES: usize = 16 * 1024 * 1024;
+/// The same of the admin port.
+const MAX_ADMIN_HEADS_BYTES: usize = 1024 * 1024;
 
 /// What keeps the service from starting.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +70,7 @@ impl StartError {
 struct App {
     public: Router,
     admin: Router,
-    max_connections: usize,
+    limits: serve::Limits,
     edge: Edge,
     idempotency: IdempotencyStore,
     /// Writes under way.
@@ -112,6 +122,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     telemetry::metrics::install();
     telemetry::metrics::memory_limit(config.memory.limit.bytes, config.memory.named());
+    open_files::raise_limit();
     let app = App::build(config)?;
     let (listener, address) = bind(config.server.listen).await?;
     let (admin_listener, admin_address) = bind(config.server.admin_listen).await?;
@@ -155,7 +166,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     // The admin port outlives the public one, so that probes see the drain.
     let admin_stop = CancellationToken::new();
     let ending = serve::Ending { stop: admin_stop.clone(), drain: ADMIN_DRAIN, closing: CancellationToken::new() };
-    let admin = tokio::spawn(serve::serve(admin, app.admin, ADMIN_CONNECTIONS, ending));
+    let admin = tokio::spawn(serve::serve(admin, app.admin, admin_limits(&app.limits), ending));
     let readiness = app.readiness.clone();
     let announced = stop.clone();
     let announce = tokio::spawn(async move {
@@ -164,7 +175,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
         Instant::now()
     });
     let ending = serve::Ending { stop, drain, closing: app.closing };
-    serve::serve(public, app.public, app.max_connections, ending).await;
+    serve::serve(public, app.public, app.limits, ending).await;
     // A write whose caller has left has no connection that the drain would wait for.
     let since = announce.await.unwrap_or_else(|_panic| Instant::now());
     app.writes.close();
@@ -218,6 +229,7 @@ impl App {
             timeouts: Timeouts { request: server.request_timeout, batch: server.batch_timeout },
             max_in_flight: server.max_in_flight,
             body_limit: server.body_limit,
+            body_pace: server.body_pace,
             cors: Cors {
                 origins: config.cors_origins.clone(),
                 request_headers: surface.request_headers,
@@ -228,15 +240,16 @@ impl App {
         };
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();
-        let mut public = edge.protect(api.with_state(services)).merge(open);
+        let mut pages: Router = open.into();
         if config.docs_enabled {
-            public = public.merge(docs::docs(openapi::to_json(&document), public_url));
+            pages = pages.merge(docs::docs(openapi::to_json(&document), public_url));
         }
+        let public = edge.protect(api.with_state(services)).merge(edge.limit_public(pages));
         let readiness = health::Readiness::default();
         Ok(Self {
             public: edge.enclose(public),
             admin: health::admin(readiness.clone()),
-            max_connections: server.max_connections,
+            limits: public_limits(server),
             edge,
             idempotency,
             writes,
@@ -245,6 +258,31 @@ impl App {
             readiness,
             files,
         })
+    }
+}
+
+fn public_limits(server: &Server) -> serve::Limits {
+    let addresses = AddressConnections::new(server.max_connections_per_address, server.trusted_proxies.clone());
+    serve::Limits {
+        max_connections: server.max_connections,
+        when_full: serve::WhenFull::Wait(addresses),
+        connection: ConnectionLimits {
+            head_timeout: HEAD_TIMEOUT,
+            heads: HeadBudget::new(MAX_HEADS_BYTES),
+            pace: server.response_pace,
+        },
+    }
+}
+
+fn admin_limits(public: &serve::Limits) -> serve::Limits {
+    serve::Limits {
+        max_connections: ADMIN_CONNECTIONS,
+        when_full: serve::WhenFull::CloseOldest,
+        connection: ConnectionLimits {
+            head_timeout: ADMIN_HEAD_TIMEOUT,
+            heads: HeadBudget::new(MAX_ADMIN_HEADS_BYTES),
+            ..public.connection.clone()
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! From raw values to valid ones. Every error is collected with its key, where it came from and the expected form.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use url::Url;
 
 use crate::edge::Auth;
 use crate::live::Live;
+use crate::open_files;
 use crate::outbound::{self, ClientConfig, ClientError};
+use crate::pace::Pace;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
@@ -23,6 +25,21 @@ use crate::upstream::{self, HIDDEN, HIDDEN_GIVEN, PREFIX, Reason, SourceConfig, 
 
 use super::error::Error;
 use super::{Config, ConfigError, Log, RateLimit, Server, keys, raw, warnings};
+
+/// Lowers `server.max_connections` to what the limit of open files allows; returns the warning about it.
+fn fit_to_open_files(server: &mut raw::Server, sources: &[SourceConfig], limit: Option<usize>) -> Option<String> {
+    let limit = limit?;
+    let calls = sources.iter().map(|source| source.settings.max_in_flight).fold(0, usize::saturating_add);
+    let (configured, possible) = (server.max_connections, open_files::connections_within(limit, calls));
+    (configured > possible).then(|| {
+        server.max_connections = possible;
+        format!(
+            "server.max_connections is lowered from {configured} to {possible}: the hard limit of open files is {limit}, \
+             and {} of them are reserved for calls to sources, the admin port and files; raise the limit (ulimit -Hn)",
+            limit - possible,
+        )
+    })
+}
 
 /// Turns raw values into valid ones and collects the errors.
 pub(super) struct Checker<'a> {
@@ -43,6 +60,7 @@ impl<'a> Checker<'a> {
         let sources = self.sources(&raw);
         let issuers = self.issuers(&raw.auth.issuers);
         let callers = self.callers(&raw.callers, &issuers);
+        let lowered = fit_to_open_files(&mut raw.server, &sources, open_files::limit());
         let server = self.server(&raw.server);
         let rate_limit = RateLimit {
             default: self.quota("rate_limit.default", raw.rate_limit.default),
@@ -93,6 +111,7 @@ impl<'a> Checker<'a> {
             warnings: Vec::new(),
         };
         config.warnings = warnings::of(&config);
+        config.warnings.extend(lowered);
         Ok(config)
     }
 
@@ -180,19 +199,28 @@ impl<'a> Checker<'a> {
         for (key, duration) in [
             ("server.request_timeout", raw.request_timeout),
             ("server.batch_timeout", raw.batch_timeout),
+            ("server.body_timeout", raw.body_timeout),
+            ("server.response_timeout", raw.response_timeout),
             ("server.reread_files", raw.reread_files),
         ] {
             if duration.is_zero() {
                 self.reject(key, "expected a duration longer than 0, such as \"10s\"");
             }
         }
-        for (key, number) in
-            [("server.max_in_flight", raw.max_in_flight), ("server.max_connections", raw.max_connections)]
-        {
+        for (key, number) in [
+            ("server.max_in_flight", raw.max_in_flight),
+            ("server.max_connections", raw.max_connections),
+            ("server.max_connections_per_address", raw.max_connections_per_address),
+        ] {
             if number == 0 {
                 self.reject(key, "expected a number of at least 1");
             }
         }
+        let min_rate = NonZeroU64::new(raw.min_rate.as_u64()).unwrap_or_else(|| {
+            self.reject("server.min_rate", "expected a size of at least 1B, the bytes a second");
+            NonZeroU64::MIN
+        });
+        let pace = |timeout| Pace { min_rate, timeout };
         let sound = |url: &Url| matches!(url.scheme(), "http" | "https") && url.query().is_none();
         let public_url = raw.public_url.as_deref().map(|text| outbound::absolute(text).filter(sound));
         if public_url == Some(None) {
@@ -209,10 +237,13 @@ impl<'a> Checker<'a> {
             drain_timeout: raw.drain_timeout,
             merge_grace: raw.merge_grace,
             body_limit: usize::try_from(raw.body_limit.as_u64()).unwrap_or(usize::MAX),
+            body_pace: pace(raw.body_timeout),
+            response_pace: pace(raw.response_timeout),
             trusted_proxies: raw.trusted_proxies.clone(),
             client_address_header: raw.client_address_header,
             max_in_flight: raw.max_in_flight,
             max_connections: raw.max_connections,
+            max_connections_per_address: raw.max_connections_per_address,
             streams: StreamLimits { total: raw.max_streams, per_caller: raw.max_streams_per_caller },
             reread_files: raw.reread_files,
         }

@@ -27,6 +27,7 @@ use crate::edge::{Auth, CallerConfig, ClientAddressHeader};
 use crate::live::Live;
 use crate::memory::Shares;
 use crate::outbound::ClientConfig;
+use crate::pace::Pace;
 use crate::service::cursor::CursorKeys;
 use crate::service::details::Windows;
 use crate::service::walk::StreamLimits;
@@ -81,11 +82,17 @@ pub struct Server {
     pub merge_grace: Duration,
     /// In bytes.
     pub body_limit: usize,
+    /// The slowest request body.
+    pub body_pace: Pace,
+    /// The slowest response.
+    pub response_pace: Pace,
     pub trusted_proxies: Vec<IpNet>,
     pub client_address_header: ClientAddressHeader,
     pub max_in_flight: usize,
     /// More wait in the system's queue.
     pub max_connections: usize,
+    /// From one address, or one /64 of IPv6, that is no trusted proxy.
+    pub max_connections_per_address: usize,
     pub streams: StreamLimits,
     /// How often the files of secrets and keys are looked at.
     pub reread_files: Duration,

@@ -57,12 +57,19 @@ pub struct Server {
     pub body_limit: ByteSize,
     /// Filled in by the check, as are the sizes of both stores.
     pub memory_limit: Option<ByteSize>,
+    /// Bytes a second.
+    pub min_rate: ByteSize,
+    #[serde(with = "crate::clock::duration")]
+    pub body_timeout: Duration,
+    #[serde(with = "crate::clock::duration")]
+    pub response_timeout: Duration,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     #[serde(deserialize_with = "word")]
     pub client_address_header: ClientAddressHeader,
     pub max_in_flight: usize,
     pub max_connections: usize,
+    pub max_connections_per_address: usize,
     pub max_streams: usize,
     pub max_streams_per_caller: usize,
     #[serde(with = "crate::clock::duration")]
@@ -82,10 +89,14 @@ impl Default for Server {
             merge_grace: Duration::from_millis(800),
             body_limit: ByteSize::mib(8),
             memory_limit: None,
+            min_rate: ByteSize::kib(8),
+            body_timeout: Duration::from_mins(1),
+            response_timeout: Duration::from_mins(2),
             trusted_proxies: Vec::new(),
             client_address_header: ClientAddressHeader::XForwardedFor,
             max_in_flight: 1024,
             max_connections: 10_000,
+            max_connections_per_address: 1_000,
             max_streams: 32,
             max_streams_per_caller: 4,
             reread_files: Duration::from_secs(5),

@@ -122,7 +122,8 @@ impl ClientAddress {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// Returns what is counted as one client: an address of IPv4, a /64 of IPv6.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

@@ -1,4 +1,5 @@
-//! One deadline a request: the server's, cut by the caller's `Prefer: wait=N` (RFC 7240 §4.3).
+//! One deadline per request: the server's, cut by the caller's `Prefer: wait=N` (RFC 7240 §4.3). It begins at the end of the
+//! head; that of a write begins again when its body has arrived, which has a limit of its own ([`crate::pace`]).
 
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 
-use crate::routes::BodyDeadline;
 use crate::upstream::Deadline;
 
 /// The server's own bounds.
@@ -19,12 +19,15 @@ pub struct Timeouts {
     pub batch: Duration,
 }
 
+/// The time from the start of a request's work to its deadline.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeAllowed(pub(super) Duration);
+
 pub(super) async fn set(State(timeouts): State<Timeouts>, mut request: Request, next: Next) -> Response {
     let own = if *request.method() == Method::POST { timeouts.batch } else { timeouts.request };
     let allowed = own.min(preferred_wait(request.headers()).unwrap_or(own));
-    let now = Instant::now();
-    request.extensions_mut().insert(BodyDeadline(now + own));
-    request.extensions_mut().insert(Deadline(now + allowed));
+    request.extensions_mut().insert(Deadline(Instant::now() + allowed));
+    request.extensions_mut().insert(TimeAllowed(allowed));
     next.run(request).await
 }
 

@@ -26,9 +26,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::memory::InFlight;
 use crate::model::{Problem, ProblemCode};
-use crate::routes::BodyLimit;
+use crate::pace::Pace;
+use crate::routes::{BodyLimit, BodyPace};
+use crate::store::concurrency::ConcurrencyLimit;
 use crate::store::quota::Quotas;
 
+pub(crate) use address::network;
 pub use address::{AddressLimit, AddressLimitConfig};
 pub use auth::{Auth, Authenticator, CallerConfig, Issuer, IssuerKeys, JwksUrl, KeySet};
 pub use cors::Cors;
@@ -48,6 +51,7 @@ pub struct Edge {
     pub max_in_flight: usize,
     /// In bytes.
     pub body_limit: usize,
+    pub body_pace: Pace,
     pub cors: Cors,
     /// The methods of each path template; of others it is GET alone.
     pub methods: Arc<HashMap<String, String>>,
@@ -64,15 +68,30 @@ impl Edge {
                 .layer(from_fn_with_state(self.timeouts, deadline::set))
                 // Before the body is read by anyone.
                 .layer(Extension(BodyLimit(self.body_limit)))
+                .layer(Extension(BodyPace(self.body_pace)))
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
-                // Counts the caller, and hands the handler all that the edge found out.
-                .layer(from_fn_with_state((self.quotas.clone(), self.memory.clone()), quota::limit))
+                // Counts the caller and its requests in flight, and hands the handler all that the edge found out. After
+                // authentication: a stranger holds no permit, whatever it sends and however slowly it reads.
+                .layer(from_fn_with_state(self.limits(), quota::limit))
                 // Only for callers who are known: compression costs more than everything else at the edge (ADR 0041).
                 .layer(from_fn(compression::keep_status))
                 .layer(compression::layer())
                 .map_response(compression::note_status),
         )
+    }
+
+    /// What stands before the routes that need no caller.
+    pub fn limit_public(&self, pages: Router) -> Router {
+        pages.layer(from_fn_with_state(overload::public_permits(self.max_in_flight), overload::shed))
+    }
+
+    fn limits(&self) -> quota::Limits {
+        quota::Limits {
+            quotas: self.quotas.clone(),
+            in_flight: ConcurrencyLimit::new(self.max_in_flight),
+            memory: self.memory.clone(),
+        }
     }
 
     /// What stands before every public route, outermost first.
@@ -83,11 +102,9 @@ impl Edge {
             .method_not_allowed_fallback(async move |path: MatchedPath| method_not_allowed(&methods, &path))
             .layer(
                 ServiceBuilder::new()
-                    // The narrow budget before the shared one: an address that floods is refused before it takes a slot
-                    // or costs a signature check.
-                    .layer(self.address_limit.layer())
-                    // More than this at once is refused rather than queued.
-                    .layer(from_fn_with_state(overload::Slots::new(self.max_in_flight), overload::shed)),
+                    // The narrow budget before the shared one: an address that floods is refused before it
+                    // costs a signature check.
+                    .layer(self.address_limit.layer()),
             );
         if let Some(cors) = self.cors.layer() {
             // Preflights are answered here; without origins, no page of another origin may call.

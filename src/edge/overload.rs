@@ -1,4 +1,4 @@
-//! Sheds load: more requests at once than the server is set to hold are refused at the door.
+//! Sheds load of the public pages. Requests of callers have limits of their own ([`crate::store::concurrency`]).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,41 +14,24 @@ use tokio::sync::Semaphore;
 
 use crate::model::{Problem, ProblemCode};
 
-/// The documentation has places of its own, a few: anybody may ask for it, and read it as slowly as they like.
-const PAGES_PART: usize = 8;
-const LEAST_PAGES: usize = 16;
-const MOST_PAGES: usize = 64;
+/// The public pages have few permits of their own: they need no token, and slow readers must not use up those of callers.
+const PART: usize = 8;
+const MIN_PERMITS: usize = 16;
+const MAX_PERMITS: usize = 64;
 
-/// The places of requests.
-#[derive(Clone)]
-pub(super) struct Slots {
-    api: Arc<Semaphore>,
-    pages: Arc<Semaphore>,
+/// The permits of requests without a caller, where callers have `max_in_flight` in all.
+pub(super) fn public_permits(max_in_flight: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((max_in_flight / PART).clamp(MIN_PERMITS, MAX_PERMITS)))
 }
 
-impl Slots {
-    pub(super) fn new(count: usize) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
-        Self {
-            api: semaphore(count.min(Semaphore::MAX_PERMITS)),
-            pages: semaphore((count / PAGES_PART).clamp(LEAST_PAGES, MOST_PAGES)),
-        }
-    }
-
-    fn of(self, request: &Request) -> Arc<Semaphore> {
-        if request.uri().path().starts_with("/v1/") { self.api } else { self.pages }
-    }
-}
-
-pub(super) async fn shed(State(slots): State<Slots>, request: Request, next: Next) -> Response {
-    let Ok(slot) = slots.of(&request).try_acquire_owned() else {
-        return Problem::new(ProblemCode::Overloaded, "more requests are in flight than the gateway holds")
+pub(super) async fn shed(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(permit) = permits.try_acquire_owned() else {
+        return Problem::new(ProblemCode::Overloaded, "too many requests for public pages are in flight")
             .with_retry_after(Duration::from_secs(1))
             .into_response();
     };
     let response = next.run(request).await;
-    // An answer takes its memory until it is written, however slowly it is read.
-    response.map(|body| Body::new(Held::new(body, slot)))
+    response.map(|body| Body::new(Held::new(body, permit)))
 }
 
 /// A body that holds something until it is written but for the last of what the connection buffers, or given up.

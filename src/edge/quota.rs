@@ -1,6 +1,7 @@
-//! Counts callers, and says on every answer what is left (IETF draft on rate limit header fields).
+//! Enforces the caller's quota and its limit of requests in flight, and adds the `RateLimit` headers (IETF draft).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -13,47 +14,61 @@ use crate::error::ceil_seconds;
 use crate::memory::{InFlight, Reservation};
 use crate::model::{Caller, Problem, ProblemCode};
 use crate::service::{QuotaHandle, RequestContext, Timings, Told};
+use crate::store::concurrency::{ConcurrencyLimit, Exceeded};
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
 use super::access_log::AccessNotes;
+use super::deadline::TimeAllowed;
 use super::overload::Held;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-pub(super) async fn limit(
-    State((quotas, memory)): State<(Arc<Quotas>, InFlight)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// The limits of callers.
+#[derive(Clone)]
+pub(super) struct Limits {
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) in_flight: ConcurrencyLimit,
+    pub(super) memory: InFlight,
+}
+
+pub(super) async fn limit(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let (Some(caller), Some(deadline), Some(RequestId(request_id)), Some(notes)) = (
+    let (Some(caller), Some(deadline), Some(TimeAllowed(allowed)), Some(RequestId(request_id)), Some(notes)) = (
         extensions.get::<Arc<Caller>>(),
         extensions.get::<Deadline>(),
+        extensions.get::<TimeAllowed>(),
         extensions.get::<RequestId>(),
         extensions.get::<AccessNotes>(),
     ) else {
         return Problem::new(ProblemCode::Internal, "a layer of the edge is missing").into_response();
     };
-    let (caller, deadline, request_id, queried) =
-        (caller.clone(), *deadline, request_id.clone(), notes.sources.clone());
-    match QuotaHandle::open(quotas, caller.clone()) {
+    let (caller, deadline, allowed) = (caller.clone(), *deadline, *allowed);
+    let (request_id, queried) = (request_id.clone(), notes.sources.clone());
+    match QuotaHandle::open(limits.quotas, caller.clone()) {
         Ok(quota) => {
+            // Before the body is read. A refused request costs its quota as well.
+            let permit = match limits.in_flight.try_acquire(&caller.id) {
+                Ok(permit) => permit,
+                Err(exceeded) => return with_headers(busy(exceeded).into_response(), &quota.last()),
+            };
             let timings = Timings::default();
             let told = Told::default();
-            let memory = memory.open(Some(caller.id.clone()));
+            let memory = limits.memory.open(Some(caller.id.clone()));
             request.extensions_mut().insert(RequestContext {
                 caller,
                 deadline,
+                allowed,
                 quota: quota.clone(),
                 request_id,
                 timings: timings.clone(),
                 told,
                 queried,
                 memory: memory.clone(),
+                permit: Some(permit.clone()),
             });
-            let mut response = held_until_written(next.run(request).await, memory);
+            let mut response = hold(next.run(request).await, permit, memory);
             if let Some(spent) = spent(&timings) {
                 response.headers_mut().append(SERVER_TIMING, spent);
             }
@@ -66,15 +81,21 @@ pub(super) async fn limit(
     }
 }
 
-/// Reduces the reservation to the bytes of the answer, and holds those until it is written.
-fn held_until_written(response: Response, memory: Arc<Reservation>) -> Response {
+/// Keeps the permit, and a reservation of the bytes of the response, until it is written, however slowly it is read.
+fn hold<P: Send + Unpin + 'static>(response: Response, permit: P, memory: Arc<Reservation>) -> Response {
     // Streams reserve what they hold themselves.
     let bytes = response.body().size_hint().exact().unwrap_or(0);
     memory.shrink_to(usize::try_from(bytes).unwrap_or(usize::MAX));
-    if !memory.is_counted() {
-        return response;
-    }
-    response.map(|body| Body::new(Held::new(body, memory)))
+    let memory = memory.is_counted().then_some(memory);
+    response.map(|body| Body::new(Held::new(body, (permit, memory))))
+}
+
+fn busy(exceeded: Exceeded) -> Problem {
+    let (code, detail) = match exceeded {
+        Exceeded::Caller => (ProblemCode::RateLimited, "the caller has too many requests in flight"),
+        Exceeded::Total => (ProblemCode::Overloaded, "too many requests are in flight"),
+    };
+    Problem::new(code, detail).with_retry_after(Duration::from_secs(1))
 }
 
 /// What each source took, in milliseconds (W3C Server Timing).
@@ -125,7 +146,7 @@ mod tests {
     async fn answer() -> (Arc<Reservation>, Response) {
         let memory = InFlight::new(64 << 20).open(None);
         memory.grow(4 * MIB).await.unwrap();
-        (memory.clone(), held_until_written(Response::new(Body::from(vec![b'x'; MIB])), memory))
+        (memory.clone(), hold(Response::new(Body::from(vec![b'x'; MIB])), (), memory))
     }
 
     #[tokio::test]
@@ -151,7 +172,7 @@ mod tests {
     async fn small_answer_holds_no_memory() {
         let memory = InFlight::new(64 << 20).open(None);
         memory.grow(4 * MIB).await.unwrap();
-        let _answer = held_until_written(Response::new(Body::from("small")), memory.clone());
+        let _answer = hold(Response::new(Body::from("small")), (), memory.clone());
         assert_eq!(Arc::strong_count(&memory), 1);
         assert!(!memory.is_counted());
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::ConnectInfo;
@@ -41,6 +41,7 @@ fn edge() -> Edge {
         timeouts: Timeouts { request: Duration::from_secs(1), batch: Duration::from_secs(1) },
         max_in_flight: 10,
         body_limit: 1024,
+        body_pace: Pace { min_rate: NonZeroU64::MIN, timeout: Duration::from_secs(1) },
         cors: Cors::default(),
         methods: Arc::default(),
         public_url: "".into(),

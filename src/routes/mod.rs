@@ -17,7 +17,8 @@ mod refusals;
 mod remarks;
 mod sources;
 
-pub use extract::{BodyDeadline, BodyLimit, Stopping};
+pub use extract::{BodyLimit, BodyPace, Stopping};
+pub use ndjson::NDJSON;
 
 use axum::middleware::from_fn;
 use utoipa::IntoParams;

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::memory::{Refused, Reservation};
 use crate::model::{Caller, Operation, Problem, ProblemCode, Scope, SourceName};
+use crate::store::concurrency::Permit;
 use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
@@ -15,6 +18,8 @@ use super::audit::{Told, Trail};
 pub struct RequestContext {
     pub caller: Arc<Caller>,
     pub deadline: Deadline,
+    /// Time from the start of the work to the deadline.
+    pub allowed: Duration,
     pub quota: QuotaHandle,
     pub request_id: Arc<str>,
     pub timings: Timings,
@@ -22,6 +27,8 @@ pub struct RequestContext {
     pub queried: QueriedSources,
     /// Held until the answer is written, and until work that goes on after that has ended.
     pub memory: Arc<Reservation>,
+    /// Held until the response is written and the work has ended; `None` in tests.
+    pub permit: Option<Permit>,
 }
 
 /// Sources that a request has queried, for the access log. A source whose cached record was served is not included.
@@ -80,6 +87,11 @@ impl RequestContext {
     /// Those of [`no_memory`].
     pub async fn reserve(&self, bytes: usize) -> Result<(), Problem> {
         self.memory.grow(bytes).await.map_err(no_memory)
+    }
+
+    /// Begins the time of the work now: the body of a write may have taken longer to arrive than the work is allowed.
+    pub fn restart_deadline(&mut self) {
+        self.deadline = Deadline(Instant::now() + self.allowed);
     }
 
     /// The audit trail of what the request does at a source.
@@ -186,6 +198,30 @@ mod tests {
     use super::*;
     use crate::model::CallerId;
     use crate::store::quota::QuotaConfig;
+
+    #[tokio::test(start_paused = true)]
+    async fn deadline_of_a_write_begins_when_its_body_has_arrived() {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        let config = QuotaConfig { requests: number(1), window: Duration::from_secs(1), burst: number(1) };
+        let id = CallerId { issuer: "i".into(), subject: "s".into() };
+        let caller = Arc::new(Caller { id, scopes: BTreeSet::new(), sources: Vec::new() });
+        let allowed = Duration::from_secs(30);
+        let mut context = RequestContext {
+            quota: QuotaHandle::open(Arc::new(Quotas::new(config, [])), caller.clone()).unwrap(),
+            caller,
+            deadline: Deadline(Instant::now() + allowed),
+            allowed,
+            request_id: "request".into(),
+            timings: Timings::default(),
+            told: Told::default(),
+            queried: QueriedSources::default(),
+            memory: crate::memory::InFlight::new(1 << 30).open(None),
+            permit: None,
+        };
+        tokio::time::advance(Duration::from_secs(50)).await;
+        context.restart_deadline();
+        assert_eq!(context.deadline.0, Instant::now() + allowed);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_obeys_retry_after_gets_its_batch_through() {

@@ -1,5 +1,6 @@
 //! State shared by requests, each concern behind one small seam. In memory now; knows only the model.
 
+pub mod concurrency;
 pub mod details;
 pub mod idempotency;
 pub mod quota;

@@ -41,6 +41,7 @@ fn describe() {
     describe_histogram!(CALLS, Unit::Seconds, "Calls to sources, by operation and decoded outcome.");
     describe_counter!(LOOKUPS, "Lookups of details, by source and what the cache did.");
     describe_counter!(TOKENS, "Good tokens, by issuer and whether their signature was checked or known to be good.");
+    describe_counter!(CONNECTIONS, "Connections that the gateway closed or refused, by reason.");
     describe_counter!(JWKS, "Fetches of JWK sets, by issuer and result.");
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "The memory limit.");
     describe_gauge!(MEMORY_SHARE, Unit::Bytes, "The parts of the memory limit, by share.");
@@ -52,6 +53,7 @@ const REQUESTS: &str = "http_server_request_duration_seconds";
 const CALLS: &str = "source_call_duration_seconds";
 const LOOKUPS: &str = "detail_cache_lookups_total";
 const TOKENS: &str = "good_tokens_total";
+const CONNECTIONS: &str = "connections_closed_total";
 const JWKS: &str = "jwks_fetches_total";
 const MEMORY_LIMIT: &str = "memory_limit_bytes";
 const MEMORY_SHARE: &str = "memory_share_bytes";
@@ -83,6 +85,12 @@ pub fn lookup(source: &str, result: &'static str) {
 /// A token was found good. `issuer` is its name in the configuration, `by` is `signature` or `reuse`.
 pub fn good_token(issuer: &str, by: &'static str) {
     metrics::counter!(TOKENS, "issuer" => issuer.to_owned(), "by" => by).increment(1);
+}
+
+/// A connection was closed because of a limit. `reason` is `address_limit`, `head_budget`, `slow_response`, `idle_response` or
+/// `made_room`.
+pub fn connection_closed(reason: &'static str) {
+    metrics::counter!(CONNECTIONS, "reason" => reason).increment(1);
 }
 
 /// A JWK set was fetched. `result` is `changed`, `same` or `failed`.

@@ -177,8 +177,8 @@ async fn a_caller_that_leaves_takes_its_read_with_it_unless_others_may_share_it(
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_waited_for_no_longer_than_a_batch_may_take() {
-    let server = "batch_timeout = \"500ms\"".to_owned();
+async fn body_that_does_not_arrive_ends_at_body_timeout() {
+    let server = "body_timeout = \"500ms\"".to_owned();
     let gateway = Gateway::with(GatewayOptions { server, ..GatewayOptions::default() }).await;
     let mut request = WireRequest::post("/v1/remarks", "").with("content-length", "100");
     request.body = None;
@@ -186,5 +186,6 @@ async fn a_body_that_does_not_come_is_waited_for_no_longer_than_a_batch_may_take
     let problem = reply.problem();
     assert_eq!(problem["detail"], "the body did not arrive in time");
     assert_eq!((reply.status, &problem["code"]), (400, &json!("invalid_request")));
+    assert!(reply.head.contains("\r\nconnection: close"), "{}", reply.head);
     gateway.stop().await;
 }

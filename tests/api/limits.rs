@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use scrm_gateway::sandbox::Endpoint;
 use scrm_gateway::sandbox::faults::{Effect, Rule};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Gateway, GatewayOptions, Reply, Token};
+use crate::support::{Gateway, GatewayOptions, Reply, Token, WireRequest, unread_answer};
 
 const PATH: &str = "/v1/customers?source=juzibot&limit=1";
 /// One token in a minute: none comes back while a test runs.
@@ -23,9 +24,16 @@ async fn limited(default: &str, per_address: &str, extra: &str) -> Gateway {
     .await
 }
 
+fn bearer(subject: &str) -> String {
+    Token::with(&json!({"sub": subject})).bearer()
+}
+
 async fn as_caller(gateway: &Gateway, subject: &str) -> Reply {
-    let bearer = Token::with(&json!({"sub": subject})).bearer();
-    gateway.get_with(PATH, &[("authorization", &bearer)]).await
+    as_caller_to(gateway, subject, PATH).await
+}
+
+async fn as_caller_to(gateway: &Gateway, subject: &str, path: &str) -> Reply {
+    gateway.get_with(path, &[("authorization", &bearer(subject))]).await
 }
 
 fn retry_after(reply: &Reply) -> u64 {
@@ -162,26 +170,96 @@ async fn behind_a_trusted_proxy_the_address_it_names_is_limited() {
     gateway.stop().await;
 }
 
+/// A gateway whose source does not answer lists.
+async fn hanging(max_in_flight: usize) -> Gateway {
+    let server = format!("max_in_flight = {max_in_flight}");
+    let gateway = Gateway::with(GatewayOptions { server, ..GatewayOptions::default() }).await;
+    gateway.fault(Rule::new(Endpoint::JuzibotList, Effect::NeverAnswer { applied: false })).await;
+    gateway
+}
+
 #[tokio::test]
-async fn more_requests_at_once_than_are_held_are_shed() {
-    let gateway =
-        Gateway::with(GatewayOptions { server: "max_in_flight = 1".to_owned(), ..GatewayOptions::default() }).await;
-    let wait = Effect::NeverAnswer { applied: false };
-    gateway.fault(Rule::new(Endpoint::JuzibotList, wait)).await;
-    let headers = [("prefer", "wait=2")];
+async fn requests_above_max_in_flight_are_shed_after_authentication() {
+    let gateway = hanging(1).await;
+    let holder = bearer("holder");
+    let headers = [("prefer", "wait=2"), ("authorization", holder.as_str())];
     let mut held = Box::pin(gateway.get_with(PATH, &headers));
     tokio::select! {
         reply = &mut held => panic!("answered at once: {reply:?}"),
         () = gateway.asked(Endpoint::JuzibotList, 1) => {}
     }
-    let shed = gateway.get_with("/v1/customers/x", &[("authorization", "")]).await;
+    let shed = gateway.get("/v1/customers/x").await;
     let problem = shed.problem(503, "overloaded");
     assert_eq!(problem["retryable"], true);
     assert_eq!(retry_after(&shed), 1);
+    gateway.get_with("/v1/customers/x", &[("authorization", "")]).await.problem(401, "unauthenticated");
+    gateway.get_with("/v1/errors", &[("authorization", "")]).await.ok();
     held.as_mut().await.problem(504, "source_timeout");
     drop(held);
     gateway.sandbox.state().clear_faults().await;
     gateway.get(PATH).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn caller_holds_a_quarter_of_max_in_flight() {
+    let gateway = hanging(8).await;
+    let greedy = bearer("greedy");
+    let headers = [("authorization", greedy.as_str()), ("prefer", "wait=3")];
+    let mut held = Box::pin(join_all((0..2).map(|_| gateway.get_with(PATH, &headers))));
+    tokio::select! {
+        replies = &mut held => panic!("answered at once: {replies:?}"),
+        () = gateway.asked(Endpoint::JuzibotList, 2) => {}
+    }
+    let refused = gateway.get_with("/v1/me", &headers).await;
+    assert_eq!(refused.problem(429, "rate_limited")["detail"], "the caller has too many requests in flight");
+    assert_eq!(retry_after(&refused), 1);
+    assert!(refused.headers.contains_key("ratelimit"));
+    // Before its body is read: none of it is sent.
+    let mut write = WireRequest::post("/v1/remarks", "").with("content-length", "100000");
+    write.body = None;
+    write.authorization = Some(greedy.clone());
+    let reply = write.send(&gateway).await.unwrap();
+    assert_eq!((reply.status, &reply.problem()["code"]), (429, &json!("rate_limited")));
+    assert!(reply.head.contains("\r\nconnection: close"), "{}", reply.head);
+    as_caller_to(&gateway, "other", "/v1/me").await.ok();
+    for reply in held.as_mut().await {
+        reply.problem(504, "source_timeout");
+    }
+    drop(held);
+    gateway.get_with("/v1/me", &headers).await.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn caller_share_is_held_until_answers_and_streams_are_read() {
+    let options = GatewayOptions { server: "max_in_flight = 8".to_owned(), ..GatewayOptions::default() };
+    let gateway = Gateway::with(options).await;
+    let slow = bearer("slow");
+    let page = unread_answer(&gateway, "/v1/customers?source=juzibot&limit=1000", &slow).await;
+    let other_page = unread_answer(&gateway, "/v1/customers?source=juzibot&limit=1000", &slow).await;
+    let refused = gateway.get_with("/v1/me", &[("authorization", &slow)]).await;
+    refused.problem(429, "rate_limited");
+    as_caller_to(&gateway, "other", "/v1/me").await.ok();
+    drop((page, other_page));
+    let freed = async { while gateway.get_with("/v1/me", &[("authorization", &slow)]).await.status == 429 {} };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("freed when the reader leaves");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_that_read_slowly_hold_no_permit_of_callers() {
+    let options = GatewayOptions { server: "max_in_flight = 1".to_owned(), ..GatewayOptions::default() };
+    let gateway = Gateway::with(options).await;
+    let mut readers = Vec::new();
+    for _ in 0..16 {
+        readers.push(unread_answer(&gateway, "/openapi.json", "").await);
+    }
+    let shed = gateway.get_with("/openapi.json", &[("authorization", "")]).await;
+    shed.problem(503, "overloaded");
+    gateway.get("/v1/me").await.ok();
+    gateway.get_with("/v1/me", &[("authorization", "")]).await.problem(401, "unauthenticated");
+    drop(readers);
     gateway.stop().await;
 }
 

@@ -10,7 +10,6 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Problem, ProblemCode};
@@ -19,11 +18,7 @@ use crate::service::RequestContext;
 use crate::store::idempotency::Fingerprint;
 
 use super::body_memory::BodyMemory;
-
-/// Until when the body has to be there: the server's bound alone. How long a caller waits for the answer says nothing of how
-/// long it takes to ask, and what was asked has to be known for the answer to be true.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyDeadline(pub Instant);
+use super::pace::{BodyPace, PacedBody, TooSlow};
 
 /// The most bytes of a body; none where nobody said.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,13 +30,6 @@ pub struct Stopping(pub CancellationToken);
 
 /// That moment: what has not arrived is not begun, so nothing is lost, and the drain is not held up by who sends half.
 const LAST_BODY: Duration = Duration::from_secs(2);
-
-async fn over(deadline: Option<BodyDeadline>) {
-    match deadline {
-        Some(BodyDeadline(deadline)) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
 
 async fn stopped(stopping: Option<Stopping>) {
     match stopping {
@@ -71,16 +59,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Err(Problem::new(ProblemCode::UnsupportedMediaType, "expected a body without Content-Encoding"));
         }
         let uri = request.uri().clone();
-        let deadline = request.extensions().get::<BodyDeadline>().copied();
+        let pace = request.extensions().get::<BodyPace>().copied();
         let stopping = request.extensions().get::<Stopping>().cloned();
         let BodyLimit(most) = request.extensions().get().copied().unwrap_or_default();
         let memory = request.extensions().get::<RequestContext>().map(|context| context.memory.clone());
-        let reading = read(request.into_body(), most, BodyMemory::new(memory.as_deref()));
+        let body = PacedBody::wrap(request.into_body(), pace);
+        let reading = read(body, most, BodyMemory::new(memory.as_deref()));
         let bytes = tokio::select! {
             read = reading => read?,
-            () = over(deadline) => {
-                return Err(Problem::new(ProblemCode::InvalidRequest, "the body did not arrive in time"));
-            }
             () = stopped(stopping) => {
                 let detail = "the gateway is stopping, and the body had not arrived; nothing was sent";
                 return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(Duration::from_secs(1)));
@@ -102,7 +88,7 @@ async fn read(mut body: Body, most: usize, mut memory: BodyMemory<'_>) -> Result
     memory.reserve(announced, most).await?;
     let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::new(ProblemCode::InvalidRequest, "the body broke off"))?;
+        let frame = frame.map_err(|error| TooSlow::problem(&error))?;
         // Trailers say nothing here.
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > most - bytes.len() {

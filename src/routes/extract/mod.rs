@@ -3,6 +3,7 @@
 
 pub(super) mod body;
 mod body_memory;
+mod pace;
 pub(super) mod params;
 
 use axum::extract::FromRequestParts;
@@ -11,7 +12,8 @@ use axum::http::request::Parts;
 use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
-pub use body::{BodyDeadline, BodyLimit, JsonBody, Stopping};
+pub use body::{BodyLimit, JsonBody, Stopping};
+pub use pace::BodyPace;
 pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
 
 /// A request of any verified caller.

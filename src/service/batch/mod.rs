@@ -67,17 +67,19 @@ impl Target {
 }
 
 impl Batches {
-    /// Where a batch goes: to the source that it names, or to the only visible one that offers the write.
+    /// Where a batch goes: to the source that it names, or to the only visible one that offers the write. Its deadline
+    /// begins here, for its body has arrived.
     ///
     /// # Errors
     /// `invalid_request` or `not_offered`, as [`Sources::one_for`].
     pub fn target(
         &self,
-        context: RequestContext,
+        mut context: RequestContext,
         source: Option<&str>,
         operation: Operation,
     ) -> Result<Target, Problem> {
         let source = self.sources.one_for(&context.caller, source, operation)?;
+        context.restart_deadline();
         Ok(Target { context, source, operation })
     }
 

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod clock;
 mod configuration;
+#[cfg(target_os = "linux")]
+mod files;
 mod mistakes;
 mod outbound;
 mod ports;

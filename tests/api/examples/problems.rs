@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{JSON, json_example, post, usual};
 use crate::auth::publisher::Pair;
-use crate::support::{Gateway, GatewayOptions, Reply, Token};
+use crate::support::{Gateway, GatewayOptions, Reply, Token, unread_answer};
 
 const LIST: &str = "get /v1/customers";
 const DETAIL: &str = "get /v1/customers/{id}";
@@ -166,7 +166,9 @@ async fn overload(problems: &mut Problems) {
     let server = "max_in_flight = 1".to_owned();
     let gateway = Gateway::with(GatewayOptions { server, ..usual() }).await;
     gateway.fault(Rule::new(Endpoint::JuzibotList, slow())).await;
-    let mut held = Box::pin(gateway.get(PAGE));
+    let holder = Token::with(&json!({"sub": "another caller"})).bearer();
+    let headers = [("authorization", holder.as_str())];
+    let mut held = Box::pin(gateway.get_with(PAGE, &headers));
     tokio::select! {
         reply = &mut held => panic!("answered at once: {reply:?}"),
         () = gateway.asked(Endpoint::JuzibotList, 1) => {}
@@ -174,7 +176,13 @@ async fn overload(problems: &mut Problems) {
     problems.add(LIST, 503, "overloaded", &gateway.get(PAGE).await);
     problems.add(REMARKS, 503, "overloaded", &post(&gateway, "/v1/remarks", &[JSON], REMARK).await);
     problems.add(SOURCES, 503, "overloaded", &gateway.get("/v1/sources").await);
+    // The public pages have 16 permits of their own.
+    let mut readers = Vec::new();
+    for _ in 0..16 {
+        readers.push(unread_answer(&gateway, "/openapi.json", "").await);
+    }
     problems.add(ERRORS, 503, "overloaded", &gateway.get_with("/v1/errors", &[("authorization", "")]).await);
+    drop(readers);
     held.await.ok();
     gateway.stop().await;
 }

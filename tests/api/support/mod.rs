@@ -12,4 +12,4 @@ mod wire;
 pub use gateway::{APP_KEY, Gateway, GatewayOptions, JUZIBOT_TOKEN, JWT_SECRET, Reply, Token, asked};
 pub use raw_source::{Behaviour, RawSource};
 pub use vendor::{Spelling, Stage, Vendor, fixture};
-pub use wire::{WireReply, WireRequest, exchange};
+pub use wire::{WireReply, WireRequest, exchange, unread_answer};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Gateway, Token};
 
@@ -20,6 +20,8 @@ pub struct WireRequest {
     pub target: Vec<u8>,
     pub headers: Vec<(&'static str, Vec<u8>)>,
     pub body: Option<Vec<u8>>,
+    /// In place of the usual token.
+    pub authorization: Option<String>,
 }
 
 /// An answer; nothing where the connection was closed without one.
@@ -32,12 +34,12 @@ pub struct WireReply {
 
 impl WireRequest {
     pub fn get(target: impl Into<Vec<u8>>) -> Self {
-        Self { method: "GET", target: target.into(), headers: Vec::new(), body: None }
+        Self { method: "GET", target: target.into(), headers: Vec::new(), body: None, authorization: None }
     }
 
     pub fn post(target: impl Into<Vec<u8>>, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type", b"application/json".to_vec())];
-        Self { method: "POST", target: target.into(), headers, body: Some(body.into()) }
+        Self { method: "POST", target: target.into(), headers, body: Some(body.into()), authorization: None }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
@@ -46,7 +48,7 @@ impl WireRequest {
     }
 
     fn bytes(&self, host: &str) -> Vec<u8> {
-        let token = Token::default().bearer();
+        let token = self.authorization.clone().unwrap_or_else(|| Token::default().bearer());
         let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
         let mut add = |name: &str, value: &[u8]| {
             bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
@@ -80,6 +82,17 @@ impl WireRequest {
         let answer = exchange(address, &self.bytes(&address.to_string())).await;
         (!answer.is_empty()).then(|| WireReply::parse(answer))
     }
+}
+
+/// Sends a GET and reads only the first byte of its answer, over a receive buffer that holds little of the rest.
+pub async fn unread_answer(gateway: &Gateway, target: &str, authorization: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(gateway.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: {authorization}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.read_exact(&mut [0; 1]).await.unwrap();
+    stream
 }
 
 /// Sends bytes as they are; gives all that comes back until the connection is closed.

@@ -166,12 +166,14 @@ impl Stage {
         let context = RequestContext {
             caller: self.caller.clone(),
             deadline: Deadline(begun + wait),
+            allowed: wait,
             quota: QuotaHandle::open(self.quotas.clone(), self.caller.clone()).unwrap(),
             request_id: "request".into(),
             timings: crate::service::Timings::default(),
             told: crate::service::Told::default(),
             queried: crate::service::QueriedSources::default(),
             memory: InFlight::new(1 << 30).open(None),
+            permit: None,
         };
         let result = self.customers.detail(&context, query).await;
         Answer { result, took: begun.elapsed() }
