@@ -167,7 +167,8 @@ async fn overload(problems: &mut Problems) {
     let gateway = Gateway::with(GatewayOptions { server, ..usual() }).await;
     gateway.fault(Rule::new(Endpoint::JuzibotList, slow())).await;
     let holder = Token::with(&json!({"sub": "another caller"})).bearer();
-    let mut held = Box::pin(gateway.get_with(PAGE, &[("authorization", &holder)]));
+    let headers = [("authorization", holder.as_str())];
+    let mut held = Box::pin(gateway.get_with(PAGE, &headers));
     tokio::select! {
         reply = &mut held => panic!("answered at once: {reply:?}"),
         () = gateway.asked(Endpoint::JuzibotList, 1) => {}
