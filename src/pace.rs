@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn transfer_earns_time_by_its_bytes_up_to_the_timeout() {
-        let pace = Pace { min_rate: NonZeroU64::new(8192).unwrap(), timeout: Duration::from_secs(60) };
+        let pace = Pace { min_rate: NonZeroU64::new(8192).unwrap(), timeout: Duration::from_mins(1) };
         let seconds = [0, 8_191, 8_192, 80 * 1024, 50 * 8192, 51 * 8192, u64::MAX].map(|n| pace.allowed(n).as_secs());
         assert_eq!(seconds, [10, 10, 11, 20, 60, 60, 60]);
     }

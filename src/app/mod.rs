@@ -240,7 +240,7 @@ impl App {
         };
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();
-        let mut pages: Router = open.into();
+        let mut pages = open;
         if config.docs_enabled {
             pages = pages.merge(docs::docs(openapi::to_json(&document), public_url));
         }

@@ -50,7 +50,9 @@ async fn a_customer_known_to_both_sources_has_relations_from_both() {
 
 #[tokio::test]
 async fn a_thousand_requests_for_one_cold_detail_make_one_call_to_each_source() {
-    let gateway = Arc::new(Gateway::start().await);
+    // One caller has a quarter of them.
+    let server = "max_in_flight = 4000".to_owned();
+    let gateway = Arc::new(Gateway::with(GatewayOptions { server, ..GatewayOptions::default() }).await);
     let path = featured(&gateway);
     gateway.sandbox.state().reset_calls();
     let asked: Vec<_> = (0..1000)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -36,7 +37,7 @@ impl Acceptor {
 
     /// Accepts a connection. When it fails for want of descriptors, `make_room` may close a connection; it returns whether it did.
     /// Cancel safe.
-    pub(super) async fn accept(&mut self, make_room: impl Fn() -> bool) -> (TcpStream, std::net::SocketAddr) {
+    pub(super) async fn accept(&mut self, make_room: impl Fn() -> bool) -> (TcpStream, SocketAddr) {
         loop {
             if self.has_spare && self.spare.is_none() {
                 self.spare = File::open("/dev/null").ok();
@@ -51,8 +52,8 @@ impl Acceptor {
                             return accepted;
                         }
                     }
-                    let made_room = is_out_of_files(&error) && make_room();
-                    tokio::time::sleep(if made_room { CLOSING } else { PAUSE }).await;
+                    let is_closing = is_out_of_files(&error) && make_room();
+                    tokio::time::sleep(if is_closing { CLOSING } else { PAUSE }).await;
                 }
             }
         }

@@ -63,7 +63,7 @@ impl hyper::body::Body for PacedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => self.poll_late(cx).map(|()| Some(Err(axum::Error::new(TooSlow)))),
-            polled => {
+            polled @ Poll::Ready(_) => {
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     self.received = self.received.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
