@@ -26,7 +26,7 @@ pub async fn run(bounds: &mut Bounds) {
     ];
     println!("| requests/s | calls that hang | breaker opens after | allowed |\n|---|---|---|---|");
     for rate in [500, 20] {
-        for (name, when, opens) in cases.clone() {
+        for (name, when, opens) in cases {
             let opened = opening(rate, when).await;
             let allowed = TIMEOUT + Duration::from_secs(1);
             let seen = opened.map_or("never".to_owned(), |after| format!("{:.2} s", after.as_secs_f64()));

@@ -193,8 +193,8 @@ mod tests {
 
     /// Returns when the calls show that the source hangs, in milliseconds.
     fn hangs_at(timeout: u64, calls: impl IntoIterator<Item = Call>) -> Option<u64> {
-        let begun = Instant::now();
-        let (at, limit) = (|ms| begun + Duration::from_millis(ms), Duration::from_millis(timeout));
+        let start = Instant::now();
+        let (at, limit) = (|ms| start + Duration::from_millis(ms), Duration::from_millis(timeout));
         let mut hangs = Hangs::new(Timeouts { read: limit, write: 3 * limit });
         let mut events: Vec<(u64, Option<Call>)> = Vec::new();
         for (began, takes) in calls {
@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn slow_writes_do_not_hide_hanging_reads() {
-        let begun = Instant::now();
-        let at = |ms| begun + Duration::from_millis(ms);
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
         let (read, write) = (Duration::from_secs(1), Duration::from_secs(10));
         let mut hangs = Hangs::new(Timeouts { read, write });
         for number in 0..20 {

@@ -15,13 +15,13 @@ const LATENCY: Duration = Duration::from_millis(50);
 struct Stage {
     guard: Guard,
     hangs: AtomicBool,
-    /// Of the calls, every so many-th hangs anyway; 0: none.
-    every: u64,
+    /// Of a hundred calls, so many hang anyway.
+    percent: u64,
     calls: AtomicU64,
 }
 
 impl Stage {
-    fn new(every: u64) -> Arc<Self> {
+    fn new(percent: u64) -> Arc<Self> {
         let name: SourceName = "a".parse().unwrap();
         let settings = Settings {
             base_url: "https://a.test".parse().unwrap(),
@@ -39,13 +39,13 @@ impl Stage {
         let keys = Keys { inline: "token", file: "token_file" };
         let secret = SourceSecret::read(&name, keys, Some("secret".into()), None, |_| Ok(())).unwrap();
         let guard = Guard::new(name, &settings, Credentials::new(secret));
-        Arc::new(Self { guard, hangs: AtomicBool::default(), every, calls: AtomicU64::default() })
+        Arc::new(Self { guard, hangs: AtomicBool::default(), percent, calls: AtomicU64::default() })
     }
 
     /// What the client does: the call's own time or the caller's, whichever is over first.
     async fn exchange(&self, timeout: Duration, deadline: Deadline) -> Result<(), UpstreamError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let hangs = self.hangs.load(Ordering::Relaxed) || (self.every > 0 && number % self.every == self.every - 1);
+        let hangs = self.hangs.load(Ordering::Relaxed) || scattered(number) % 100 < self.percent;
         let own = Instant::now() + timeout;
         let until = if hangs { own } else { Instant::now() + LATENCY };
         tokio::time::sleep_until(until.min(deadline.0)).await;
@@ -89,6 +89,14 @@ impl Stage {
     }
 }
 
+/// Pseudorandom, the same in each run: `SplitMix64`.
+fn scattered(number: u64) -> u64 {
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 const DEADLINE: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(20);
 
@@ -106,8 +114,10 @@ async fn breaker_opens_within_timeout_and_a_second_when_source_stops() {
 #[tokio::test(start_paused = true)]
 async fn breaker_stays_closed_when_a_twentieth_of_calls_hangs() {
     for rate in [20, 500] {
-        let stage = Stage::new(20);
-        assert_eq!(stage.load(rate, DEADLINE, Duration::from_mins(2)).await, None, "{rate}/s");
+        let stage = Stage::new(5);
+        assert_eq!(stage.load(rate, DEADLINE, Duration::from_mins(1)).await, None, "{rate}/s");
+        let stage = Stage::new(65);
+        assert!(stage.load(rate, DEADLINE, LONG).await.is_some(), "two thirds open it at {rate}/s");
     }
 }
 

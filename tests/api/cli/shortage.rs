@@ -49,7 +49,7 @@ impl Stage {
         let sandbox = sandbox().await;
         let (folder, config) = folder_for(&sandbox);
         let text = std::fs::read_to_string(&config).unwrap();
-        let text = text.replace(&sandbox.juzibot_url().to_string(), &source.url.replace("127.0.0.1", host));
+        let text = text.replace(&sandbox.juzibot_url(), &source.url.replace("127.0.0.1", host));
         let breaker = "token_file = \"token\"\nbreaker = { min_calls = 3, open_for = \"1h\" }";
         std::fs::write(&config, text.replace("token_file = \"token\"", breaker) + EXTRA).unwrap();
         let mut serve = command(folder.path(), &["serve", "--config", "gateway.toml"]);
@@ -135,9 +135,9 @@ async fn calls_without_a_descriptor_are_overloaded_and_blame_no_source() {
         let merged = stage.get(&format!("/v1/customers/{person}")).await.ok()["meta"]["sources"].clone();
         assert_eq!((&merged[0]["status"], &merged[0]["problem"]["code"]), (&json!("failed"), &json!("overloaded")));
         assert_eq!((&merged[1]["source"], &merged[1]["status"]), (&json!("tanma"), &json!("ok")), "{merged}");
-        let stale = stage.get(KNOWN).await.ok();
-        assert_eq!(stale["meta"]["sources"][0]["status"], "stale", "{stale}");
-        assert_eq!(stale["meta"]["sources"][0]["problem"]["code"], "overloaded", "{stale}");
+        let cached = stage.get(KNOWN).await.ok();
+        assert_eq!(cached["meta"]["sources"][0]["status"], "stale", "{cached}");
+        assert_eq!(cached["meta"]["sources"][0]["problem"]["code"], "overloaded", "{cached}");
 
         let items = json!({"items": [{"staff_id": "rocky", "union_id": "u", "remark": "r"}]});
         let write = stage.client.post(format!("{}/v1/remarks", stage.url)).json(&items);
