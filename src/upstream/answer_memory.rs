@@ -103,8 +103,13 @@ const MEMORY_OF_CALLER: &str = "memory of the caller's share";
 
 /// Bytes that an answer takes from its arrival until the JSON for the caller is written.
 fn cost(body: &[u8], raw: bool) -> usize {
-    let count = |wanted: u8| body.iter().filter(|byte| **byte == wanted).count().min(MAX_VALUES);
-    let commas = count(b',');
+    let (mut commas, mut objects) = (0, 0);
+    for byte in body {
+        commas += usize::from(*byte == b',');
+        objects += usize::from(*byte == b'{');
+    }
+    // An answer with more is not decoded.
+    let (commas, objects) = (commas.min(MAX_VALUES), objects.min(MAX_VALUES));
     let plain = body.len() * PER_BYTE + commas * PER_COMMA;
-    if raw { plain + body.len() * RAW_PER_BYTE + commas * RAW_PER_COMMA + count(b'{') * RAW_PER_OBJECT } else { plain }
+    if raw { plain + body.len() * RAW_PER_BYTE + commas * RAW_PER_COMMA + objects * RAW_PER_OBJECT } else { plain }
 }

@@ -7,8 +7,8 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
-fn caller(name: &str) -> Option<CallerId> {
-    Some(CallerId { issuer: "login".into(), subject: name.into() })
+fn caller(name: &str) -> CallerId {
+    CallerId { issuer: "login".into(), subject: name.into() }
 }
 
 fn used(in_flight: &InFlight) -> usize {
@@ -18,7 +18,7 @@ fn used(in_flight: &InFlight) -> usize {
 #[tokio::test(start_paused = true)]
 async fn reservation_is_returned_when_dropped() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let reservation = in_flight.open(caller("a"));
+    let reservation = in_flight.open(Some(caller("a")));
     reservation.grow(MIB).await.unwrap();
     assert_eq!((reservation.bytes(), used(&in_flight)), (MIB, MIB - UNCOUNTED));
     reservation.grow(MIB).await.unwrap();
@@ -34,7 +34,7 @@ async fn small_reservation_is_not_counted() {
     let in_flight = InFlight::new(MIB as u64);
     let all = in_flight.open(None);
     all.grow(MIB + UNCOUNTED).await.unwrap();
-    let small = in_flight.open(caller("a"));
+    let small = in_flight.open(Some(caller("a")));
     assert_eq!(small.grow(UNCOUNTED).now_or_never(), Some(Ok(())));
     assert!(!small.is_counted());
     assert_eq!(small.grow(1).await, Err(Refused::Total));
@@ -44,12 +44,12 @@ async fn small_reservation_is_not_counted() {
 #[tokio::test(start_paused = true)]
 async fn caller_is_refused_at_its_share_and_others_are_not() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let first = in_flight.open(caller("a"));
+    let first = in_flight.open(Some(caller("a")));
     first.grow(2 * MIB).await.unwrap();
     let begun = Instant::now();
-    assert_eq!(in_flight.open(caller("a")).grow(MIB).await, Err(Refused::Caller));
+    assert_eq!(in_flight.open(Some(caller("a"))).grow(MIB).await, Err(Refused::Caller));
     assert_eq!(begun.elapsed(), PATIENCE);
-    assert_eq!(in_flight.open(caller("b")).grow(MIB).now_or_never(), Some(Ok(())));
+    assert_eq!(in_flight.open(Some(caller("b"))).grow(MIB).now_or_never(), Some(Ok(())));
     assert_eq!(in_flight.open(None).grow(4 * MIB).now_or_never(), Some(Ok(())));
 }
 
@@ -58,7 +58,7 @@ async fn exhausted_total_refuses_after_the_wait() {
     let in_flight = InFlight::new(8 * MIB as u64);
     let shared = in_flight.open(None);
     shared.grow(8 * MIB).await.unwrap();
-    let waiting = in_flight.open(caller("a"));
+    let waiting = in_flight.open(Some(caller("a")));
     assert_eq!(waiting.grow(MIB).await, Err(Refused::Total));
     assert_eq!(waiting.bytes(), 0);
     drop(shared);
@@ -74,7 +74,7 @@ async fn waiting_reservation_gets_what_becomes_free() {
         sleep(PATIENCE / 2).await;
         shared.shrink_to(4 * MIB);
     };
-    let waiting = in_flight.open(caller("a"));
+    let waiting = in_flight.open(Some(caller("a")));
     let begun = Instant::now();
     let (grown, ()) = tokio::join!(waiting.grow(2 * MIB), frees);
     assert_eq!((grown, begun.elapsed()), (Ok(()), PATIENCE / 2));
@@ -104,7 +104,7 @@ async fn small_reservations_do_not_overtake_a_large_one() {
 #[tokio::test(start_paused = true)]
 async fn reservation_larger_than_its_share_is_refused_at_once() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let of_caller = in_flight.open(caller("a"));
+    let of_caller = in_flight.open(Some(caller("a")));
     assert_eq!(of_caller.grow(3 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
     of_caller.grow(MIB).await.unwrap();
     assert_eq!(of_caller.grow(2 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
@@ -130,7 +130,7 @@ async fn given_up_wait_leaves_nothing_reserved() {
     let in_flight = InFlight::new(8 * MIB as u64);
     let shared = in_flight.open(None);
     shared.grow(8 * MIB).await.unwrap();
-    let waiting = in_flight.open(caller("a"));
+    let waiting = in_flight.open(Some(caller("a")));
     assert!(tokio::time::timeout(PATIENCE / 2, waiting.grow(MIB)).await.is_err());
     assert_eq!(waiting.bytes(), 0);
     drop(shared);
@@ -140,7 +140,7 @@ async fn given_up_wait_leaves_nothing_reserved() {
 #[tokio::test(start_paused = true)]
 async fn absorbed_reservation_is_held_by_the_other() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let request = in_flight.open(caller("a"));
+    let request = in_flight.open(Some(caller("a")));
     let call = request.sibling();
     call.grow(MIB).await.unwrap();
     request.grow(MIB / 2).await.unwrap();
@@ -179,7 +179,7 @@ proptest! {
         runtime.block_on(async {
             let in_flight = InFlight::new(8 * MIB as u64);
             // Two callers, and work that they share.
-            let open = |at: usize| in_flight.open([caller("a"), caller("b"), None][at % 3].clone());
+            let open = |at: usize| in_flight.open([Some(caller("a")), Some(caller("b")), None][at % 3].clone());
             let mut open_ones: Vec<_> = (0..8).map(open).collect();
             for round in steps.chunks(4) {
                 let grows = round.iter().filter_map(|step| match step {
@@ -190,10 +190,11 @@ proptest! {
                 join_all(grows.map(|(one, bytes)| async move { one.grow(bytes).await })).await;
                 for step in round {
                     match *step {
-                        Step::Grow(..) => {}
                         Step::Shrink(at, bytes) => open_ones[at].shrink_to(bytes),
-                        Step::Absorb(to, from) if to != from && to % 3 == from % 3 => open_ones[to].absorb(&open_ones[from]),
-                        Step::Absorb(..) => {}
+                        Step::Absorb(to, from) if to != from && to % 3 == from % 3 => {
+                            open_ones[to].absorb(&open_ones[from]);
+                        }
+                        Step::Grow(..) | Step::Absorb(..) => {}
                         Step::Replace(at) => open_ones[at] = open(at),
                     }
                 }
