@@ -19,6 +19,8 @@ mod bounds;
 mod gateway;
 mod load;
 mod storm;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::process::ExitCode;
 
