@@ -12,6 +12,7 @@ use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -70,7 +71,7 @@ impl Connection {
     }
 
     pub async fn open(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
-        let stream = connect(from, to, None).await?;
+        let stream = connect(from, to).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(async move {
@@ -95,12 +96,20 @@ impl Connection {
     }
 }
 
-/// Opens a connection; `window` is the size of its receive buffer.
-pub async fn connect(from: Ipv4Addr, to: SocketAddr, window: Option<u32>) -> io::Result<TcpStream> {
+pub async fn connect(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    connect_socket(TcpSocket::new_v4()?, from, to).await
+}
+
+/// Opens a connection with a receive buffer of 16 KiB and the segments of Ethernet: what its client does not read stays with the
+/// gateway. The large segments of loopback would let the system buffer some megabytes.
+pub async fn connect_narrow(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    if let Some(window) = window {
-        socket.set_recv_buffer_size(window)?;
-    }
+    socket.set_recv_buffer_size(16 * 1024)?;
+    SockRef::from(&socket).set_tcp_mss(1_460)?;
+    connect_socket(socket, from, to).await
+}
+
+async fn connect_socket(socket: TcpSocket, from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     socket.bind((from, 0).into())?;
     tokio::time::timeout(CONNECT, socket.connect(to)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -20,7 +20,7 @@ pub async fn run(trial: &Trial) -> Load {
     let (mut silent, mut slowest) = (Vec::new(), Duration::ZERO);
     for round in 0..ROUNDS {
         if round % (ROUNDS / 2) == 0 {
-            let opening = (0..SILENT).map(|_| timeout(MOST, connect(LOAD, admin, None)));
+            let opening = (0..SILENT).map(|_| timeout(MOST, connect(LOAD, admin)));
             silent.extend(futures_util::future::join_all(opening).await.into_iter().flatten().flatten());
         }
         let asked = Instant::now();

@@ -74,7 +74,7 @@ async fn run(trial: &Trial, expected: fn(&str) -> bool) -> Load {
 
 /// A connection that has sent one request and reads nothing: the gateway keeps it for the next one.
 async fn idle(trial: &Trial) -> Option<TcpStream> {
-    let mut stream = timeout(Duration::from_secs(2), connect(LOAD, trial.gateway.public, None)).await.ok()?.ok()?;
+    let mut stream = timeout(Duration::from_secs(2), connect(LOAD, trial.gateway.public)).await.ok()?.ok()?;
     stream.write_all(b"GET /v1/errors HTTP/1.1\r\nhost: gateway\r\n\r\n").await.ok()?;
     Some(stream)
 }

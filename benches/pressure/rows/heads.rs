@@ -33,7 +33,7 @@ pub async fn run(trial: &Trial) -> Load {
         let [.., last] = (10 + number % ADDRESSES).to_be_bytes();
         tasks.spawn(async move {
             sleep_until(began + RAMP * number / connections).await;
-            let Ok(mut stream) = connect(Ipv4Addr::new(127, 0, 0, last), gateway, None).await else {
+            let Ok(mut stream) = connect(Ipv4Addr::new(127, 0, 0, last), gateway).await else {
                 return answers.add(CLOSED);
             };
             let opened = Instant::now();

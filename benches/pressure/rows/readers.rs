@@ -9,15 +9,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::answers::{Answers, CLOSED};
-use crate::client::{LOAD, Reply, connect};
+use crate::client::{LOAD, Reply, connect_narrow};
 use crate::gateway::token;
 use crate::trial::{Load, Trial};
 
 const LASTS: Duration = Duration::from_secs(50);
 const DRAIN_EVERY: Duration = Duration::from_secs(45);
 const DRAINED: usize = 70_000;
-/// The receive buffer of a reader, so that the answer stays with the gateway.
-const WINDOW: u32 = 16 * 1024;
 /// The pause after a refusal or a close.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,7 +54,7 @@ async fn read_slowly(
     until: Instant,
     answers: &Answers,
 ) -> std::io::Result<()> {
-    let mut stream = connect(LOAD, gateway, Some(WINDOW)).await?;
+    let mut stream = connect_narrow(LOAD, gateway).await?;
     let request = format!(
         "GET /v1/customers?source=stub&limit=1000 HTTP/1.1\r\nhost: gateway\r\nauthorization: {authorization}\r\n\r\n"
     );
