@@ -28,9 +28,14 @@ const _: () = assert!(MANY_VALUES.values() == 440_000);
 const MANY_PARTS: Shape = Shape { rows: 20, relations: 100, tags: 1 };
 
 /// Lower than the default of 256 MiB, so that it is soon filled.
-const CACHE: (&str, &str) = ("CACHE__MAX_BYTES", "64MiB");
+const CACHE: (&str, &str) = ("CACHE__MAX_BYTES", "24MiB");
+const CACHE_MIB: u64 = 24;
 /// The share of a caller, by default.
 const OUTCOMES: (&str, &str) = ("IDEMPOTENCY__MAX_BYTES", "16MiB");
+const OUTCOMES_MIB: u64 = 16;
+/// The stores are filled from one address.
+const ADDRESS: (&str, &str) = ("RATE_LIMIT__PER_ADDRESS__REQUESTS", "6000000");
+const WINDOW: (&str, &str) = ("RATE_LIMIT__PER_ADDRESS__WINDOW", "1m");
 
 /// All rows, in the order of the table.
 #[rustfmt::skip]
@@ -61,21 +66,21 @@ pub fn all() -> Vec<Row> {
             load: |trial| Box::pin(assets::run(trial)),
         },
         Row {
-            name: "e1", what: "cache of 64 MiB filled to twice its limit with small customers",
+            name: "e1", what: "cache of 24 MiB filled to twice its limit with small customers",
             before: "2–2.7 × the limit resident",
-            setup: Setup { variables: &[CACHE], stores_mib: 64, ..stub(SMALL) },
+            setup: Setup { variables: &[CACHE, ADDRESS, WINDOW], stores_mib: CACHE_MIB, ..stub(SMALL) },
             load: |trial| Box::pin(stores::cache(trial)),
         },
         Row {
-            name: "e2", what: "cache of 64 MiB filled to twice its limit with customers of 100 relations",
+            name: "e2", what: "cache of 24 MiB filled to twice its limit with customers of 100 relations",
             before: "2–2.7 × the limit resident",
-            setup: Setup { variables: &[CACHE], stores_mib: 64, ..stub(MANY_PARTS) },
+            setup: Setup { variables: &[CACHE, ADDRESS, WINDOW], stores_mib: CACHE_MIB, ..stub(MANY_PARTS) },
             load: |trial| Box::pin(stores::cache(trial)),
         },
         Row {
             name: "e3", what: "idempotency store of 16 MiB filled until it refuses",
             before: "1.9 × the limit resident",
-            setup: Setup { variables: &[OUTCOMES], stores_mib: 16, ..stub(SMALL) },
+            setup: Setup { variables: &[OUTCOMES, ADDRESS, WINDOW], stores_mib: OUTCOMES_MIB, ..stub(SMALL) },
             load: |trial| Box::pin(stores::outcomes(trial)),
         },
         Row {
