@@ -28,8 +28,8 @@ const _: () = assert!(MANY_VALUES.values() == 440_000);
 const MANY_PARTS: Shape = Shape { rows: 20, relations: 100, tags: 1 };
 
 /// Lower than the default of 256 MiB, so that it is soon filled.
-const CACHE: (&str, &str) = ("CACHE__MAX_BYTES", "24MiB");
-const CACHE_MIB: u64 = 24;
+const CACHE: (&str, &str) = ("CACHE__MAX_BYTES", "40MiB");
+const CACHE_MIB: u64 = 40;
 /// The share of a caller, by default.
 const OUTCOMES: (&str, &str) = ("IDEMPOTENCY__MAX_BYTES", "16MiB");
 const OUTCOMES_MIB: u64 = 16;
@@ -66,13 +66,13 @@ pub fn all() -> Vec<Row> {
             load: |trial| Box::pin(assets::run(trial)),
         },
         Row {
-            name: "e1", what: "cache of 24 MiB filled to twice its limit with small customers",
+            name: "e1", what: "cache of 40 MiB filled to twice its limit with small customers",
             before: "2–2.7 × the limit resident",
             setup: Setup { variables: &[CACHE, ADDRESS, WINDOW], stores_mib: CACHE_MIB, ..stub(SMALL) },
             load: |trial| Box::pin(stores::cache(trial)),
         },
         Row {
-            name: "e2", what: "cache of 24 MiB filled to twice its limit with customers of 100 relations",
+            name: "e2", what: "cache of 40 MiB filled to twice its limit with customers of 100 relations",
             before: "2–2.7 × the limit resident",
             setup: Setup { variables: &[CACHE, ADDRESS, WINDOW], stores_mib: CACHE_MIB, ..stub(MANY_PARTS) },
             load: |trial| Box::pin(stores::cache(trial)),
