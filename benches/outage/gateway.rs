@@ -1,11 +1,12 @@
 //! The process under test, and the sources it asks.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use scrm_gateway::sandbox::{self, Sandbox};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::support::{self, free_port};
 
 const SECRET: &str = "bench-secret-0123456789abcdef0123456789abcdef";
 
@@ -81,18 +82,11 @@ app_key = "{key}"
             .spawn()
             .unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        let claims = json!({
-            "iss": "https://bench.test", "aud": "scrm-gateway", "sub": "bench", "exp": 4_102_444_800_i64,
-            "scope": "customers:read customers:write",
-        });
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-        let bearer =
-            format!("Bearer {}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap());
         let bench = Self {
             sandbox,
             url: format!("http://127.0.0.1:{port}"),
             admin: format!("http://127.0.0.1:{admin}"),
-            bearer,
+            bearer: support::bearer(SECRET, "bench"),
             client,
             child,
             _folder: folder,
@@ -106,9 +100,7 @@ app_key = "{key}"
 
     /// The resident memory of the gateway, in KiB.
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        support::resident_kib(self.child.id()).unwrap()
     }
 
     /// What `/v1/sources` says of `JuziBot`'s breaker.
@@ -137,8 +129,4 @@ impl Drop for Bench {
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

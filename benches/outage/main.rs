@@ -21,6 +21,8 @@ mod gateway;
 mod load;
 mod opening;
 mod storm;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::process::ExitCode;
 
