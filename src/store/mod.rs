@@ -3,6 +3,9 @@
 pub mod details;
 pub mod idempotency;
 pub mod quota;
+#[cfg(test)]
+mod resident;
+mod weigh;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,7 +1,7 @@
 //! Extractors that answer with problems and name every fault: of query and path parameters, of JSON bodies, and of what
 //! the edge leaves for handlers.
 
-pub(super) mod body;
+mod body;
 pub(super) mod params;
 
 use axum::extract::FromRequestParts;
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
-pub use body::{BodyDeadline, BodyLimit, JsonBody, Stopping};
+pub use body::{BodyDeadline, BodyLimit, FromJson, JsonBody, Stopping};
 pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
 
 /// A request of any verified caller.

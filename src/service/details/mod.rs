@@ -300,10 +300,13 @@ impl Details {
 impl Inner {
     async fn load(&self, key: DetailKey, number: u64, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
         let begun = Instant::now();
-        let record = get.get(request, Deadline(begun + self.load_timeout)).await.map_err(|error| {
+        let mut record = get.get(request, Deadline(begun + self.load_timeout)).await.map_err(|error| {
             log(&error);
             Arc::new(error)
         })?;
+        if let Some(record) = &mut record {
+            record.customer.shrink_to_fit();
+        }
         let (record, fetched) = (record.map(Arc::new), Instant::now());
         let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now() });
         let stored = self.store.put(key, kept.clone());
