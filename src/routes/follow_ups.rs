@@ -21,6 +21,10 @@ impl FromJson for FollowUpBatch {
 ///
 /// Up to 1,000 items. All items are validated before any is sent. Each item has exactly one result: a 200 means that the
 /// batch was processed, not that every item succeeded.
+///
+/// The gateway sends the notes in calls of at most 1 MiB of JSON (`max_batch` of `/v1/sources` limits the entries of a call). A batch
+/// costs one request of the caller's quota for each call, so many long notes cost more. The notes of one staff member about one
+/// customer are sent in the order of the items, unless they take several calls: set `occurred_at` where the order matters.
 #[utoipa::path(
     post,
     path = "/v1/follow-ups",

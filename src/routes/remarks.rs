@@ -20,7 +20,8 @@ impl FromJson for RemarkBatch {
 /// Set remarks and descriptions
 ///
 /// Up to 1,000 items. All items are validated before any is sent. Each item has exactly one result: a 200 means that the
-/// batch was processed, not that every item succeeded.
+/// batch was processed, not that every item succeeded. A batch costs one request of the caller's quota for each call to the
+/// source (`max_batch` items of `/v1/sources`, at most 1 MiB of JSON).
 #[utoipa::path(
     post,
     path = "/v1/remarks",

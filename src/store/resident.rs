@@ -104,7 +104,7 @@ fn customer(n: usize, relations: usize, tags: usize, mobiles: usize) -> Customer
     customer
 }
 
-/// Fills a cache of details with twice its limit, by the bytes that `customer` is known to take at least.
+/// Fills a cache of details with `entries`, of which less than half fit into 64 MiB.
 fn details(entries: usize, customer: fn(usize) -> Option<Customer>) -> impl Fn(usize) -> Box<dyn std::any::Any> {
     move |limit| {
         let store = DetailStore::new(limit as u64, Duration::from_hours(24), Duration::from_secs(10));
@@ -147,14 +147,14 @@ fn cache_of_missing_customers_stays_within_its_limit() {
 }
 
 /// Fills the store of one caller with answers until it is full.
-fn answers(answer: fn(usize) -> FirstAnswer) -> impl Fn(usize) -> Box<dyn std::any::Any> {
+fn answers(answer: FirstAnswer) -> impl Fn(usize) -> Box<dyn std::any::Any> {
     move |limit| {
         let store = IdempotencyStore::new(Bounds { total: limit, per_caller: limit }, Duration::from_hours(24));
         let caller = CallerId { issuer: "login".into(), subject: "reporting".into() };
         for n in 0.. {
             let key = IdempotencyKey { caller: caller.clone(), key: format!("key-{n:010}") };
             match store.begin(&key, [1; 32], 1_000) {
-                Begun::Run(claim) => claim.finish(answer(n)),
+                Begun::Run(claim) => claim.finish(answer.clone()),
                 Begun::ShareFull(_) | Begun::Full(_) => break,
                 _ => panic!("the key is new"),
             }
@@ -163,27 +163,8 @@ fn answers(answer: fn(usize) -> FirstAnswer) -> impl Fn(usize) -> Box<dyn std::a
     }
 }
 
-/// The answer to a batch of which every item failed with a message of its own.
-fn failed(items: usize, message: usize) -> FirstAnswer {
-    let result = |index| {
-        let message = format!("{index:05}{}", "拒".repeat(message));
-        let upstream = Some(UpstreamReply { code: "84061".to_owned(), message });
-        let problem = ShortProblem {
-            upstream,
-            ..ShortProblem::new(ProblemCode::ValidationFailed, "the source refused the item")
-        };
-        ItemResult::new(index, ItemStatus::Failed, Some(problem))
-    };
-    let results: Vec<_> = (0..items).map(result).collect();
-    let summary = BatchSummary::of(&results);
-    let report = SourceReport { source: source(), status: SourceStatus::Ok, fetched_at: None, problem: None };
-    let meta = Meta { sources: vec![report], warnings: Vec::new() };
-    FirstAnswer::Success(StoredAnswer::new(&BatchAnswer { data: BatchResults { results, summary }, meta }))
-}
-
-fn succeeded(items: usize) -> FirstAnswer {
-    let results: Vec<_> =
-        (0..items).map(|index| ItemResult { index, status: ItemStatus::Succeeded, problem: None }).collect();
+/// The answer to a batch with these results.
+fn success(results: Vec<ItemResult>) -> FirstAnswer {
     let summary = BatchSummary::of(&results);
     let fetched_at = Some(Timestamp::UNIX_EPOCH);
     let report = SourceReport { source: source(), status: SourceStatus::Ok, fetched_at, problem: None };
@@ -191,26 +172,38 @@ fn succeeded(items: usize) -> FirstAnswer {
     FirstAnswer::Success(StoredAnswer::new(&BatchAnswer { data: BatchResults { results, summary }, meta }))
 }
 
+/// Results of items that failed, each with a message of its own of this many characters.
+fn failed(items: usize, chars: usize) -> FirstAnswer {
+    let result = |index| {
+        let message = format!("{index:05}{}", "拒".repeat(chars - 5));
+        let upstream = Some(UpstreamReply { code: "84061".to_owned(), message });
+        let problem = ShortProblem::new(ProblemCode::ValidationFailed, "the source refused the item");
+        ItemResult::new(index, ItemStatus::Failed, Some(ShortProblem { upstream, ..problem }))
+    };
+    success((0..items).map(result).collect())
+}
+
 #[test]
 fn idempotency_store_of_the_largest_answers_stays_within_its_limit() {
-    check("idempotency_store_of_the_largest_answers_stays_within_its_limit", answers(|_| failed(1_000, 195)));
+    check("idempotency_store_of_the_largest_answers_stays_within_its_limit", answers(failed(1_000, 200)));
 }
 
 #[test]
 fn idempotency_store_of_answers_with_short_messages_stays_within_its_limit() {
-    check("idempotency_store_of_answers_with_short_messages_stays_within_its_limit", answers(|_| failed(1_000, 1)));
+    check("idempotency_store_of_answers_with_short_messages_stays_within_its_limit", answers(failed(1_000, 6)));
 }
 
 #[test]
 fn idempotency_store_of_small_answers_stays_within_its_limit() {
-    check("idempotency_store_of_small_answers_stays_within_its_limit", answers(|_| succeeded(1)));
+    check(
+        "idempotency_store_of_small_answers_stays_within_its_limit",
+        answers(success(vec![ItemResult { index: 0, status: ItemStatus::Succeeded, problem: None }])),
+    );
 }
 
 #[test]
 fn idempotency_store_of_refusals_stays_within_its_limit() {
-    let refusal = |n| {
-        let problem = Problem::new(ProblemCode::SourceRejected, format!("the source answered with code {n}"));
-        FirstAnswer::Refusal(Box::new(problem))
-    };
+    let problem = Problem::new(ProblemCode::SourceRejected, "the source answered with a code that is not known");
+    let refusal = FirstAnswer::Refusal(Box::new(problem));
     check("idempotency_store_of_refusals_stays_within_its_limit", answers(refusal));
 }
