@@ -29,3 +29,8 @@ mod suggest;
 pub mod telemetry;
 mod trace;
 pub mod upstream;
+
+/// The allocator of the program, for tests that measure memory.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

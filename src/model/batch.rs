@@ -12,6 +12,8 @@ pub const MAX_BATCH_ITEMS: usize = 1_000;
 pub const MAX_REMARK_CHARS: usize = 20;
 /// The longest description, in Unicode characters (JuziBot, `set_remark`: "max length 150").
 pub const MAX_DESCRIPTION_CHARS: usize = 150;
+/// The longest content of a follow-up note, in Unicode characters. A limit of the gateway: one note must fit a call to a source.
+pub const MAX_CONTENT_CHARS: usize = 10_000;
 
 /// Batch of remarks to set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,8 +67,8 @@ pub struct FollowUp {
     /// Id of the customer on the WeChat open platform: the `union_id` of a customer.
     #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub union_id: String,
-    /// Text of the note, not empty, without control characters other than line breaks and tabs.
-    #[schema(min_length = 1, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
+    /// Text of the note: 1 to 10,000 Unicode characters, without control characters other than line breaks and tabs.
+    #[schema(min_length = 1, max_length = 10000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     pub content: String,
     /// Time of the event (RFC 3339), sent to the source in whole seconds. Default: the source uses the time of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]

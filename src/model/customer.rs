@@ -47,6 +47,19 @@ pub struct Customer {
     pub records: Vec<SourceRecord>,
 }
 
+impl Customer {
+    /// Frees the spare capacity of the lists, for a customer that is stored.
+    pub fn shrink_to_fit(&mut self) {
+        self.mobiles.shrink_to_fit();
+        self.records.shrink_to_fit();
+        self.relations.shrink_to_fit();
+        for relation in &mut self.relations {
+            relation.mobiles.shrink_to_fit();
+            relation.tags.shrink_to_fit();
+        }
+    }
+}
+
 /// Gender of a customer.
 ///
 /// - `male`

@@ -16,7 +16,7 @@ pub use answer::{
 };
 pub use batch::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, FollowUpBatch, ItemResult, ItemStatus, MAX_BATCH_ITEMS,
-    MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Remark, RemarkBatch,
+    MAX_CONTENT_CHARS, MAX_DESCRIPTION_CHARS, MAX_REMARK_CHARS, Remark, RemarkBatch,
 };
 pub use caller::{Caller, CallerId, Me, MeAnswer, QuotaState, Scope};
 pub use catalogue::{CATALOGUE, ErrorsAnswer, ProblemKind, Who};

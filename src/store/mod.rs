@@ -4,6 +4,9 @@ pub mod concurrency;
 pub mod details;
 pub mod idempotency;
 pub mod quota;
+#[cfg(test)]
+mod resident;
+mod weigh;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

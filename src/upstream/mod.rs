@@ -24,6 +24,7 @@ mod repair;
 mod rows;
 mod secret;
 mod section;
+mod size;
 pub mod tanma;
 mod warnings;
 
@@ -148,6 +149,8 @@ pub struct FollowUpEntry<'a> {
 pub trait SetRemarks: Send + Sync {
     /// The most items of one call.
     fn max_batch(&self) -> usize;
+    /// Bytes of the JSON of a remark in a call, its separator included.
+    fn remark_bytes(&self, item: &Remark) -> usize;
     async fn set_remarks(&self, items: &[&Remark], deadline: Deadline) -> Result<WriteReply, UpstreamError>;
 }
 
@@ -155,6 +158,10 @@ pub trait SetRemarks: Send + Sync {
 pub trait AddFollowUps: Send + Sync {
     /// The most entries of one call.
     fn max_batch(&self) -> usize;
+    /// Bytes of the JSON of an entry in a call, without notes, its separator included.
+    fn entry_bytes(&self, item: &FollowUp) -> usize;
+    /// Bytes of the JSON of a note in an entry, its separator included.
+    fn note_bytes(&self, item: &FollowUp) -> usize;
     async fn add_follow_ups(
         &self,
         entries: &[FollowUpEntry<'_>],

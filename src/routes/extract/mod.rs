@@ -1,7 +1,7 @@
 //! Extractors that answer with problems and name every fault: of query and path parameters, of JSON bodies, and of what
 //! the edge leaves for handlers.
 
-pub(super) mod body;
+mod body;
 mod body_memory;
 mod pace;
 pub(super) mod params;
@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use crate::model::{Problem, ProblemCode, Scope};
 use crate::service::RequestContext;
 
-pub use body::{BodyLimit, JsonBody, Stopping};
+pub use body::{BodyLimit, FromJson, JsonBody, Stopping};
 pub use pace::BodyPace;
 pub use params::{NoQuery, ParamReader, PathId, Query, QueryParams};
 

@@ -3,10 +3,10 @@
 //! A chunk in flight is a task of its own: a caller that leaves does not cut it, but no new one begins, and none that still waits
 //! for its turn is sent.
 
+pub mod body;
 mod chunk;
 mod outcome;
 mod under_way;
-pub mod validate;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::upstream::{
 use super::details::Details;
 use super::failure::{foremost, log};
 use super::{RequestContext, Sources, Trail, now};
-use chunk::{Chunk, Entry, cut, group};
-use outcome::{ChunkOutcome, EntryKey};
+use chunk::{Chunk, Pending, cut, group, single};
+use outcome::ChunkOutcome;
 use under_way::{UnderWay, Waiting, cut_off};
 
 /// Chunks of one batch that are under way at once.
@@ -91,17 +91,10 @@ impl Batches {
         let Some(write) = target.source.operations.set_remarks.clone() else {
             return Err(target.not_offered());
         };
-        let entries = items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| Entry { key: EntryKey::new(&item.staff_id, &item.union_id), items: vec![index] });
-        let chunks = cut(entries.collect(), write.max_batch());
-        let items: Arc<[Remark]> = items.into();
         let count = items.len();
-        self.send(target, count, chunks, |chunk| {
-            send_remarks(write.clone(), items.clone(), chunk, target.context.deadline)
-        })
-        .await
+        let entries = single(items, |item| write.remark_bytes(item));
+        let chunks = cut(entries, write.max_batch());
+        self.send(target, count, chunks, |chunk| send_remarks(write.clone(), chunk, target.context.deadline)).await
     }
 
     /// Adds follow-up notes. The items have been validated.
@@ -112,21 +105,18 @@ impl Batches {
         let Some(write) = target.source.operations.add_follow_ups.clone() else {
             return Err(target.not_offered());
         };
-        let chunks = cut(group(&items), write.max_batch());
-        let items: Arc<[FollowUp]> = items.into();
         let count = items.len();
-        self.send(target, count, chunks, |chunk| {
-            send_follow_ups(write.clone(), items.clone(), chunk, target.context.deadline)
-        })
-        .await
+        let entries = group(items, |item| write.entry_bytes(item), |item| write.note_bytes(item));
+        let chunks = cut(entries, write.max_batch());
+        self.send(target, count, chunks, |chunk| send_follow_ups(write.clone(), chunk, target.context.deadline)).await
     }
 
-    async fn send<F>(
+    async fn send<T, F>(
         &self,
         target: &Target,
         count: usize,
-        chunks: Vec<Chunk>,
-        write: impl Fn(Arc<Chunk>) -> F,
+        chunks: Vec<Pending<T>>,
+        write: impl Fn(Pending<T>) -> F,
     ) -> Result<BatchAnswer, Problem>
     where
         F: Future<Output = Result<WriteReply, UpstreamError>> + Send + 'static,
@@ -163,7 +153,7 @@ impl Batches {
                     waiting.stop(Problem::new(ProblemCode::Overloaded, "the gateway has stopped before this was sent"));
                 }
                 let Some(chunk) = waiting.next() else { break };
-                under_way.push(self.start(target, left.clone(), chunk.clone(), write(chunk)));
+                under_way.push(self.start(target, left.clone(), chunk.chunk.clone(), write(chunk)));
             }
             let Some(mut outcome) = under_way.next().await else { break };
             if let Some(why) = outcome.stop.take() {
@@ -252,28 +242,23 @@ fn conclude(
 
 async fn send_remarks(
     write: Arc<dyn SetRemarks>,
-    items: Arc<[Remark]>,
-    chunk: Arc<Chunk>,
+    sent: Pending<Remark>,
     deadline: Deadline,
 ) -> Result<WriteReply, UpstreamError> {
-    let items: Vec<&Remark> = chunk.entries.iter().flat_map(|entry| &entry.items).map(|index| &items[*index]).collect();
+    let items: Vec<&Remark> = sent.items.iter().collect();
     write.set_remarks(&items, deadline).await
 }
 
 async fn send_follow_ups(
     write: Arc<dyn AddFollowUps>,
-    items: Arc<[FollowUp]>,
-    chunk: Arc<Chunk>,
+    sent: Pending<FollowUp>,
     deadline: Deadline,
 ) -> Result<WriteReply, UpstreamError> {
-    let entries: Vec<FollowUpEntry<'_>> = chunk
-        .entries
-        .iter()
-        .map(|entry| FollowUpEntry {
-            staff_id: &entry.key.staff_id,
-            union_id: &entry.key.union_id,
-            notes: entry.items.iter().map(|index| &items[*index]).collect(),
-        })
-        .collect();
+    let mut notes = sent.items.iter();
+    let mut entries = Vec::with_capacity(sent.chunk.entries.len());
+    for entry in &sent.chunk.entries {
+        let notes = notes.by_ref().take(entry.items.len()).collect();
+        entries.push(FollowUpEntry { staff_id: &entry.key.staff_id, union_id: &entry.key.union_id, notes });
+    }
     write.add_follow_ups(&entries, deadline).await
 }

@@ -8,20 +8,19 @@ use crate::service::audit::{ABANDONED, OK, Trail};
 use crate::service::details::Details;
 use crate::upstream::{Progress, UpstreamError, WriteReply};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Pending};
 use super::outcome::{self, ChunkOutcome};
 
 /// The chunks of a batch that have not begun. Those that are left when it is dropped, because the caller is gone, are told to the
 /// audit trail as well.
-pub struct Waiting {
-    chunks: vec::IntoIter<Arc<Chunk>>,
+pub struct Waiting<T> {
+    chunks: vec::IntoIter<Pending<T>>,
     trail: Trail,
     stopped: Option<Problem>,
 }
 
-impl Waiting {
-    pub fn new(chunks: Vec<Chunk>, trail: Trail) -> Self {
-        let chunks: Vec<_> = chunks.into_iter().map(Arc::new).collect();
+impl<T> Waiting<T> {
+    pub fn new(chunks: Vec<Pending<T>>, trail: Trail) -> Self {
         Self { chunks: chunks.into_iter(), trail, stopped: None }
     }
 
@@ -31,13 +30,13 @@ impl Waiting {
     }
 
     /// The next one to be sent; none once there is a reason to stop.
-    pub fn next(&mut self) -> Option<Arc<Chunk>> {
+    pub fn next(&mut self) -> Option<Pending<T>> {
         if self.stopped.is_some() { None } else { self.chunks.next() }
     }
 
     /// What becomes of the next one that is not sent.
     pub fn give_up(&mut self) -> Option<ChunkOutcome> {
-        let chunk = self.chunks.next()?;
+        let Pending { chunk, .. } = self.chunks.next()?;
         let outcome = outcome::not_sent(&chunk, self.stopped.as_ref());
         let word = self.stopped.as_ref().map_or(ABANDONED, |why| why.code.as_str());
         self.trail.wrote(&outcome.written(&chunk), word);
@@ -45,7 +44,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
         while self.give_up().is_some() {}
     }

@@ -314,11 +314,14 @@ impl Inner {
         let begun = Instant::now();
         // Of no caller: others may join the load.
         let memory = self.memory.open(None);
-        let record =
+        let mut record =
             memory.charged(false, get.get(request, Deadline(begun + self.load_timeout))).await.map_err(|error| {
                 log(&error);
                 Arc::new(error)
             })?;
+        if let Some(record) = &mut record {
+            record.customer.shrink_to_fit();
+        }
         let (record, fetched) = (record.map(Arc::new), Instant::now());
         let bytes = memory.bytes() / ANSWERS_PART;
         let kept = Arc::new(KeptDetail { record, begun, load: number, fetched, fetched_at: now(), bytes });

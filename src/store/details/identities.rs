@@ -64,7 +64,8 @@ struct Listed {
 #[derive(Default)]
 struct Group {
     ids: Vec<IdHash>,
-    entries: HashMap<DetailKey, Listed>,
+    /// Mostly one or two.
+    entries: Vec<(DetailKey, Listed)>,
     /// When the last write to the customer ended.
     written: Option<Instant>,
     /// Writes that a load in flight may still have to be compared with.
@@ -74,9 +75,32 @@ struct Group {
     idle: Option<(u64, usize)>,
 }
 
+impl Group {
+    fn listed(&self, key: &DetailKey) -> Option<&Listed> {
+        self.entries.iter().find(|(listed, _)| listed == key).map(|(_, entry)| entry)
+    }
+
+    /// Lists an entry, in place of an earlier one of the same key.
+    fn list(&mut self, key: DetailKey, entry: Listed) {
+        if let Some((_, listed)) = self.entries.iter_mut().find(|(listed, _)| *listed == key) {
+            *listed = entry;
+            return;
+        }
+        if self.entries.is_empty() {
+            // A vector would make room for four.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push((key, entry));
+    }
+}
+
+fn keys(entries: Vec<(DetailKey, Listed)>) -> impl Iterator<Item = DetailKey> {
+    entries.into_iter().map(|(key, _)| key)
+}
+
 /// The index.
 pub(super) struct Identities {
-    groups: HashMap<GroupId, Group>,
+    groups: HashMap<GroupId, Box<Group>>,
     group_of: HashMap<IdHash, GroupId>,
     next_group: GroupId,
     /// Groups that may be forgotten, the least recently used first.
@@ -132,8 +156,8 @@ impl Identities {
     /// Lists an entry under the customer of `id`, which must have been linked.
     pub(super) fn list(&mut self, id: IdHash, key: DetailKey, serial: u64, begun: Instant, load: u64) {
         let group = self.group_of(id);
-        if let Some(entries) = self.groups.get_mut(&group).map(|group| &mut group.entries) {
-            entries.insert(key, Listed { serial, begun, load });
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.list(key, Listed { serial, begun, load });
         }
         self.settle(group);
     }
@@ -141,15 +165,18 @@ impl Identities {
     /// Whether the entry that is listed under this key is of a later load.
     pub(super) fn has_newer(&self, id: IdHash, key: &DetailKey, load: u64) -> bool {
         let group = self.group_of.get(&id).and_then(|group| self.groups.get(group));
-        group.and_then(|group| group.entries.get(key)).is_some_and(|listed| listed.load > load)
+        group.and_then(|group| group.listed(key)).is_some_and(|listed| listed.load > load)
     }
 
     /// Removes an entry that the cache has evicted.
     pub(super) fn unlist(&mut self, id: IdHash, key: &DetailKey, serial: u64) {
         let Some(group) = self.group_of.get(&id).copied() else { return };
         let Some(entries) = self.groups.get_mut(&group).map(|group| &mut group.entries) else { return };
-        if entries.get(key).is_some_and(|listed| listed.serial == serial) {
-            entries.remove(key);
+        if let Some(place) = entries.iter().position(|(listed, entry)| listed == key && entry.serial == serial) {
+            entries.swap_remove(place);
+            if entries.is_empty() {
+                *entries = Vec::new();
+            }
             self.settle(group);
             self.forget_idle();
         }
@@ -164,7 +191,7 @@ impl Identities {
         written.written = Some(now);
         written.recent_writes += 1;
         self.recent_writes.push_back((now, id));
-        let dropped = std::mem::take(&mut written.entries).into_keys().collect();
+        let dropped = keys(std::mem::take(&mut written.entries)).collect();
         self.settle(group);
         dropped
     }
@@ -179,7 +206,7 @@ impl Identities {
         let (groups, next) = (&mut self.groups, &mut self.next_group);
         *self.group_of.entry(id).or_insert_with(|| {
             *next += 1;
-            groups.insert(*next, Group { ids: vec![id], ..Group::default() });
+            groups.insert(*next, Box::new(Group { ids: vec![id], ..Group::default() }));
             *next
         })
     }
@@ -193,14 +220,14 @@ impl Identities {
         let Some(target) = self.groups.get_mut(&into) else { return into };
         let precedes = |listed: &Listed, write: Option<Instant>| write.is_some_and(|at| at >= listed.begun);
         if from.written.is_some() {
-            let stale = target.entries.extract_if(|_, listed| precedes(listed, from.written));
+            let stale = target.entries.extract_if(.., |(_, listed)| precedes(listed, from.written));
             dropped.extend(stale.map(|(key, _)| key));
         }
         for (key, listed) in from.entries {
             if precedes(&listed, target.written) {
                 dropped.push(key);
             } else {
-                target.entries.insert(key, listed);
+                target.list(key, listed);
             }
         }
         target.written = target.written.max(from.written);
@@ -235,7 +262,8 @@ impl Identities {
     fn forget_idle(&mut self) {
         while self.idle_bytes > self.max_idle_bytes {
             let Some((_, group)) = self.idle.pop_first() else { return };
-            let Some(Group { ids, idle, .. }) = self.groups.remove(&group) else { continue };
+            let Some(group) = self.groups.remove(&group) else { continue };
+            let Group { ids, idle, .. } = *group;
             self.idle_bytes -= idle.map_or(0, |(_, bytes)| bytes);
             for id in ids {
                 self.group_of.remove(&id);
@@ -247,12 +275,13 @@ impl Identities {
     fn forget(&mut self, group: GroupId) -> Vec<DetailKey> {
         self.take_from_idle(group);
         self.recent_writes.retain(|(_, id)| self.group_of.get(id) != Some(&group));
-        let Some(Group { ids, entries, .. }) = self.groups.remove(&group) else { return Vec::new() };
+        let Some(group) = self.groups.remove(&group) else { return Vec::new() };
+        let Group { ids, entries, .. } = *group;
         for id in ids {
             self.group_of.remove(&id);
         }
         self.forgotten = Some(Instant::now());
-        entries.into_keys().collect()
+        keys(entries).collect()
     }
 
     /// Releases the groups whose writes no load in flight can precede any more.

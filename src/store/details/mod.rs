@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::model::{Customer, CustomerId, SourceName, SourcedCustomer};
 
 use super::lock;
+use super::weigh::Weigh;
 use identities::{IdHash, IdHasher, Identities};
 
 /// What an entry is found by. Never holds a token.
@@ -48,8 +49,9 @@ impl KeptDetail {
     }
 }
 
-/// Bytes that an entry costs beside its JSON: its key in the cache and in the index, its customer's ids there, and the cache's own.
-const ENTRY_OVERHEAD: usize = 768;
+/// Bytes that an entry costs beside what its key and its record have on the heap: those of the cache and of the index, which lists the
+/// customer's ids. Measured with entries without a record.
+const ENTRY_BYTES: usize = 768;
 /// Divisor of the cache's bytes: the quotient is the limit for ids of customers without a cache entry.
 const IDS_SHARE: u64 = 8;
 
@@ -175,28 +177,37 @@ impl DetailStore {
     }
 }
 
-fn weight(key: &DetailKey, detail: &KeptDetail) -> u32 {
-    let mut counter = Counter(0);
-    if let Some(record) = &detail.record {
-        // Counting cannot fail; what could not be counted would weigh the overhead alone.
-        let _counted = serde_json::to_writer(&mut counter, &record.customer);
-        counter.0 += record.warnings.len() * ENTRY_OVERHEAD;
+#[cfg(test)]
+impl DetailStore {
+    /// Runs the cache's pending evictions, and removes what they evicted from the index.
+    pub(super) fn settle_for_tests(&self) {
+        self.entries.run_pending_tasks();
+        self.drop_written([]);
     }
-    let bytes = counter.0 + key.id.as_str().len() * 2 + ENTRY_OVERHEAD;
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+
+    /// Bytes that the cache counts.
+    pub(super) fn weighed_for_tests(&self) -> u64 {
+        self.entries.weighted_size()
+    }
 }
 
-struct Counter(usize);
-
-impl std::io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
+impl Weigh for KeptDetail {
+    fn heap_bytes(&self) -> usize {
+        self.record.heap_bytes()
     }
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+impl Weigh for DetailKey {
+    fn heap_bytes(&self) -> usize {
+        let Self { source: _, id, staff_id } = self;
+        let (CustomerId::ExternalUserId(id) | CustomerId::UnionId(id)) = id;
+        id.heap_bytes() + staff_id.heap_bytes()
     }
+}
+
+/// Bytes that an entry costs: the cache and the index have a copy of the key each.
+fn weight(key: &DetailKey, detail: &Arc<KeptDetail>) -> u32 {
+    u32::try_from(ENTRY_BYTES + 2 * key.heap_bytes() + detail.heap_bytes()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use crate::model::{
     BatchAnswer, BatchResults, BatchSummary, ItemResult, ItemStatus, Meta, Problem, ShortProblem, SourceName,
-    SourceReport, SourceStatus, UpstreamReply,
+    SourceReport, SourceStatus,
 };
+use crate::store::weigh::{Weigh, block};
 
 /// The first answer.
 #[derive(Debug, Clone)]
@@ -45,9 +46,6 @@ struct Run {
     problem: Option<u32>,
     items: u32,
 }
-
-/// Bytes that the allocator takes beside each allocation.
-const ALLOCATION: usize = 16;
 
 impl StoredAnswer {
     pub fn new(answer: &BatchAnswer) -> Self {
@@ -97,14 +95,6 @@ impl StoredAnswer {
         let summary = BatchSummary::of(&results);
         BatchAnswer { data: BatchResults { results, summary }, meta }
     }
-
-    fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            // The name belongs to the source, which has it anyway.
-            Form::Succeeded { .. } => 0,
-            Form::Mixed(mixed) => mixed.bytes(),
-        }
-    }
 }
 
 impl Mixed {
@@ -118,67 +108,38 @@ impl Mixed {
         }
         results
     }
-
-    fn bytes(&self) -> usize {
-        let reports = self
-            .meta
-            .sources
-            .iter()
-            .map(|report| size_of::<SourceReport>() + report.problem.as_ref().map_or(0, problem_bytes));
-        let warnings =
-            self.meta.warnings.iter().map(|warning| {
-                size_of_val(warning) + text(&warning.detail) + warning.pointer.as_deref().map_or(0, text)
-            });
-        size_of::<Self>()
-            + size_of_val(&*self.runs)
-            + size_of_val(&*self.problems)
-            + 4 * ALLOCATION
-            + self.problems.iter().map(problem_bytes).sum::<usize>()
-            + reports.sum::<usize>()
-            + warnings.sum::<usize>()
-    }
 }
 
-impl FirstAnswer {
-    /// Bytes that it takes beside its place in the store.
-    pub(super) fn heap_bytes(&self) -> usize {
+impl Weigh for FirstAnswer {
+    fn heap_bytes(&self) -> usize {
         match self {
             Self::Success(answer) => answer.heap_bytes(),
-            Self::Refusal(problem) => {
-                let Problem { kind, title, detail, upstream, errors, .. } = problem.as_ref();
-                let errors = errors.iter().map(|error| {
-                    size_of_val(error)
-                        + text(&error.detail)
-                        + error.pointer.as_deref().map_or(0, text)
-                        + error.parameter.as_deref().map_or(0, text)
-                });
-                size_of::<Problem>()
-                    + ALLOCATION
-                    + [kind, title, detail].into_iter().map(|value| text(value)).sum::<usize>()
-                    + upstream.as_ref().map_or(0, reply_bytes)
-                    + errors.sum::<usize>()
-            }
+            Self::Refusal(problem) => problem.heap_bytes(),
         }
     }
 }
 
-fn problem_bytes(problem: &ShortProblem) -> usize {
-    text(&problem.detail) + problem.upstream.as_ref().map_or(0, reply_bytes)
+impl Weigh for StoredAnswer {
+    fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Succeeded { .. } => 0,
+            Form::Mixed(mixed) => mixed.heap_bytes(),
+        }
+    }
 }
 
-fn reply_bytes(reply: &UpstreamReply) -> usize {
-    text(&reply.code) + text(&reply.message)
-}
-
-fn text(text: &str) -> usize {
-    text.len() + ALLOCATION
+impl Weigh for Mixed {
+    fn heap_bytes(&self) -> usize {
+        let Self { runs, problems, meta } = self;
+        block(size_of_val::<[Run]>(runs)) + problems.heap_bytes() + meta.heap_bytes()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use crate::model::ProblemCode;
+    use crate::model::{ProblemCode, UpstreamReply};
 
     use super::*;
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::model::CallerId;
 
 use super::lock;
+use super::weigh::Weigh;
 
 pub use answer::{FirstAnswer, StoredAnswer};
 
@@ -80,7 +81,8 @@ struct Kept {
 #[derive(Default)]
 struct Share {
     used: Usage,
-    entries: HashMap<KeyHash, Entry>,
+    /// Boxed: a table keeps up to half of its slots free.
+    entries: HashMap<KeyHash, Box<Entry>>,
     /// The finished entries, the oldest first.
     order: VecDeque<KeyHash>,
 }
@@ -119,8 +121,10 @@ impl IdempotencyStore {
         kept.drop_expired(now);
         match kept.get(&key.caller, hash) {
             Some(entry) if entry.fingerprint != fingerprint => return Begun::Reused,
-            Some(Entry { state: State::Running, .. }) => return Begun::InProgress,
-            Some(Entry { state: State::Done { answer, .. }, .. }) => return Begun::Replay(answer.clone()),
+            Some(entry) => match &entry.state {
+                State::Running => return Begun::InProgress,
+                State::Done { answer, .. } => return Begun::Replay(answer.clone()),
+            },
             None => {}
         }
         let share = kept.shares.get(&key.caller);
@@ -179,7 +183,7 @@ impl Entry {
 
 impl Kept {
     fn get(&self, caller: &CallerId, hash: KeyHash) -> Option<&Entry> {
-        self.shares.get(caller)?.entries.get(&hash)
+        self.shares.get(caller)?.entries.get(&hash).map(|entry| &**entry)
     }
 
     /// Adds a running entry. Returns the caller as the store holds it.
@@ -198,7 +202,7 @@ impl Kept {
                 used.bytes += entry.bytes;
                 used.reserved += entry.bytes;
             }
-            share.entries.insert(hash, entry);
+            share.entries.insert(hash, Box::new(entry));
         }
         caller
     }

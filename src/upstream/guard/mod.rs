@@ -178,7 +178,7 @@ impl Guard {
         let error = result.as_ref().map_or_else(Some, refusal);
         // What the caller's own deadline ended says nothing about the source, neither good nor bad, unless it took long: the pass
         // sees to that.
-        if error.is_some_and(|error| error.is_of_content() || matches!(error.failure, Failure::Overloaded(_))) {
+        if error.is_some_and(UpstreamError::is_of_content) {
             pass.release();
         } else if error.is_some_and(UpstreamError::is_shortage) {
             pass.discard();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Operation, Remark, SourcedCustomer};
+use crate::model::{FollowUp, Operation, Remark, SourcedCustomer};
 use crate::upstream::{
     AddFollowUps, Deadline, FollowUpEntry, GetCustomer, GetRequest, ListCustomers, ListPage, ListRequest, Operations,
     SetRemarks, UpstreamError, WriteReply,
@@ -72,6 +72,10 @@ impl SetRemarks for Guarded<dyn SetRemarks> {
         self.inner.max_batch()
     }
 
+    fn remark_bytes(&self, item: &Remark) -> usize {
+        self.inner.remark_bytes(item)
+    }
+
     async fn set_remarks(&self, items: &[&Remark], deadline: Deadline) -> Result<WriteReply, UpstreamError> {
         self.guard.write(self.operation, deadline, || self.inner.set_remarks(items, deadline)).await
     }
@@ -81,6 +85,14 @@ impl SetRemarks for Guarded<dyn SetRemarks> {
 impl AddFollowUps for Guarded<dyn AddFollowUps> {
     fn max_batch(&self) -> usize {
         self.inner.max_batch()
+    }
+
+    fn entry_bytes(&self, item: &FollowUp) -> usize {
+        self.inner.entry_bytes(item)
+    }
+
+    fn note_bytes(&self, item: &FollowUp) -> usize {
+        self.inner.note_bytes(item)
     }
 
     async fn add_follow_ups(

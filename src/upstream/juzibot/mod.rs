@@ -15,12 +15,13 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use url::Url;
 
-use crate::model::{CustomerId, Operation, OperationOffer, Paging, Remark, SourcedCustomer};
+use crate::model::{CustomerId, FollowUp, Operation, OperationOffer, Paging, Remark, SourcedCustomer};
 
 use super::envelope::Opener;
 use super::http::{Client, Effect, Reply};
 use super::identity::Asked;
 use super::secret::SourceSecret;
+use super::size::json_bytes;
 use super::{
     AddFollowUps, ClientConfig, ClientError, CodeClass, CodeTable, Deadline, FollowUpEntry, GetCustomer, GetRequest,
     KnownCode, ListCustomers, ListPage, ListRequest, Operations, Position, SetRemarks, Source, SourceConfig,
@@ -35,6 +36,8 @@ const MAX_PAGE_SIZE: u32 = 1_000;
 const MAX_REMARKS: usize = 50;
 /// "`follow_list` max length is 500" (documentation, `add_follow`).
 const MAX_FOLLOW_UPS: usize = 500;
+/// Bytes of the comma between the elements of a JSON list.
+const SEPARATOR: usize = 1;
 
 /// The codes that the documentation names: a remark (-1) or description (-2) that is too long. Elsewhere -1 is `WeCom`'s "system
 /// busy". The codes for a refused token, a limit or an unknown id are not documented.
@@ -186,16 +189,12 @@ impl SetRemarks for Juzibot {
         MAX_REMARKS
     }
 
+    fn remark_bytes(&self, item: &Remark) -> usize {
+        json_bytes(&wire::RemarkItem::from(item)) + SEPARATOR
+    }
+
     async fn set_remarks(&self, items: &[&Remark], deadline: Deadline) -> Result<WriteReply, UpstreamError> {
-        let remark_list = items
-            .iter()
-            .map(|item| wire::RemarkItem {
-                user_id: &item.staff_id,
-                union_id: &item.union_id,
-                remark: item.remark.as_deref(),
-                description: item.description.as_deref(),
-            })
-            .collect();
+        let remark_list = items.iter().map(|item| wire::RemarkItem::from(*item)).collect();
         self.post(Operation::SetRemarks, &self.set_remark, &wire::SetRemark { remark_list }, deadline).await
     }
 }
@@ -204,6 +203,15 @@ impl SetRemarks for Juzibot {
 impl AddFollowUps for Juzibot {
     fn max_batch(&self) -> usize {
         MAX_FOLLOW_UPS
+    }
+
+    fn entry_bytes(&self, item: &FollowUp) -> usize {
+        let entry = wire::FollowItem { union_id: &item.union_id, user_id: &item.staff_id, text: Vec::new() };
+        json_bytes(&entry) + SEPARATOR
+    }
+
+    fn note_bytes(&self, item: &FollowUp) -> usize {
+        json_bytes(&wire::Note::from(item)) + SEPARATOR
     }
 
     async fn add_follow_ups(
@@ -216,14 +224,7 @@ impl AddFollowUps for Juzibot {
             .map(|entry| wire::FollowItem {
                 union_id: entry.union_id,
                 user_id: entry.staff_id,
-                text: entry
-                    .notes
-                    .iter()
-                    .map(|note| wire::Note {
-                        content: &note.content,
-                        timestamp: note.occurred_at.map(jiff::Timestamp::as_second),
-                    })
-                    .collect(),
+                text: entry.notes.iter().map(|note| wire::Note::from(*note)).collect(),
             })
             .collect();
         self.post(Operation::AddFollowUps, &self.add_follow, &wire::AddFollow { follow_list }, deadline).await

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{FollowUp, Remark as ModelRemark};
 use crate::upstream::lenient::{Code, Id, Items, Lenient, from_object};
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +60,17 @@ pub struct RemarkItem<'a> {
     pub description: Option<&'a str>,
 }
 
+impl<'a> From<&'a ModelRemark> for RemarkItem<'a> {
+    fn from(item: &'a ModelRemark) -> Self {
+        Self {
+            user_id: &item.staff_id,
+            union_id: &item.union_id,
+            remark: item.remark.as_deref(),
+            description: item.description.as_deref(),
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct AddFollow<'a> {
     pub follow_list: Vec<FollowItem<'a>>,
@@ -78,6 +90,12 @@ pub struct Note<'a> {
     /// Epoch **seconds**, by the documentation's sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<i64>,
+}
+
+impl<'a> From<&'a FollowUp> for Note<'a> {
+    fn from(item: &'a FollowUp) -> Self {
+        Self { content: &item.content, timestamp: item.occurred_at.map(jiff::Timestamp::as_second) }
+    }
 }
 
 /// An entry of `fail_list`: the item echoed, for `set_remark` with a code and a message "from WeCom". The code is a

@@ -73,15 +73,7 @@ const ROWS: &[Row] = &[
         path: "/v1/follow-ups",
         pointer: "/items/0/content",
         good: "\"c\"",
-        ways: [
-            MISSING,
-            WRONG_TYPE,
-            EMPTY,
-            Bad::Never("no source says how long a note may be"),
-            NO_RANGE,
-            CONTROL,
-            INVALID_UTF8,
-        ],
+        ways: [MISSING, WRONG_TYPE, EMPTY, Bad::Times("字", 10_001, "too_long"), NO_RANGE, CONTROL, INVALID_UTF8],
     },
     Row {
         path: "/v1/follow-ups",

@@ -111,6 +111,8 @@ async fn all_faults_of_a_follow_up_batch_are_told_at_once() {
         timed(json!(1_795_352_400)),
         timed(Value::Null),
         timed(json!("")),
+        {"staff_id": "s", "union_id": "o", "content": "字".repeat(10_001)},
+        {"staff_id": "s", "union_id": "o", "content": "字".repeat(10_000)},
     ]});
     let reply = gateway.post("/v1/follow-ups", &body).await;
     let expected = [
@@ -128,6 +130,7 @@ async fn all_faults_of_a_follow_up_batch_are_told_at_once() {
         ("/items/12/occurred_at", "wrong_type"),
         ("/items/13/occurred_at", "wrong_type"),
         ("/items/14/occurred_at", "malformed"),
+        ("/items/15/content", "too_long"),
     ];
     assert_eq!(faults(&reply), set_of(&expected));
     nothing_was_sent(&gateway);

@@ -1,6 +1,7 @@
 //! Contract §3.5: batches of writes.
 
 mod body;
+mod chunks;
 mod disconnect;
 mod statuses;
 

@@ -1,6 +1,9 @@
 //! Much of everything: the process takes no more memory for it, and keeps nothing of it.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -75,4 +78,34 @@ async fn fifty_thousand_addresses_leave_no_more_than_their_buckets() {
     });
     join_all(connections).await;
     process.ends_unharmed(16 * MIB).await;
+}
+
+/// Batches at once, of nearly as many bytes as a body may have.
+const BATCHES: u64 = 8;
+/// The time after which the memory of a flood is free again.
+const FREE_AFTER: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn large_batches_cost_little_more_than_their_bytes_and_leave_none_behind() {
+    let process = Process::start(&[]).await;
+    // Notes of one relation, so that the lines of the audit trail are short.
+    let item = json!({"staff_id": "s", "union_id": "o", "content": "x".repeat(10_000)});
+    let body = json!({"items": vec![item; 780]}).to_string();
+    let send = (0..BATCHES).map(async |_| {
+        let reply =
+            WireRequest::post("/v1/follow-ups", body.clone()).send_to(process.address).await.expect("an answer");
+        assert!(reply.status < 500 || reply.status == 504, "{}", reply.status);
+    });
+    join_all(send).await;
+    let allowed = process.before + process.before / 5 + 32 * MIB;
+    let low = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(500));
+        while process.memory("VmRSS") > allowed {
+            looks.tick().await;
+        }
+    };
+    let freed = tokio::time::timeout(FREE_AFTER, low).await;
+    assert!(freed.is_ok(), "{} MiB are still resident", process.memory("VmRSS") / MIB);
+    // A body, its items, and the JSON of four chunks.
+    process.ends_unharmed(BATCHES * 24 * MIB).await;
 }
