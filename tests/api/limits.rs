@@ -182,7 +182,8 @@ async fn hanging(max_in_flight: usize) -> Gateway {
 async fn requests_above_max_in_flight_are_shed_after_authentication() {
     let gateway = hanging(1).await;
     let holder = bearer("holder");
-    let mut held = Box::pin(gateway.get_with(PATH, &[("prefer", "wait=2"), ("authorization", &holder)]));
+    let headers = [("prefer", "wait=2"), ("authorization", holder.as_str())];
+    let mut held = Box::pin(gateway.get_with(PATH, &headers));
     tokio::select! {
         reply = &mut held => panic!("answered at once: {reply:?}"),
         () = gateway.asked(Endpoint::JuzibotList, 1) => {}
