@@ -2,8 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Probes and scrapes at once.
-pub const ADMIN_CONNECTIONS: usize = 100;
+/// Probes and scrapes at once, and the part of a low limit that they may take.
+const ADMIN_CONNECTIONS: usize = 100;
+const ADMIN_PART: usize = 8;
 /// Files beside connections: listeners, standard streams, the runtime, name lookups, fetches of keys, files of secrets.
 const OTHER_FILES: usize = 128;
 /// At least this part of the limit is for callers, even if less is left for everything else than it may need.
@@ -12,6 +13,11 @@ const MIN_CALLERS_PART: usize = 4;
 /// Returns how many files the process may have open once [`raise_limit`] has run; `None` without a limit.
 pub fn limit() -> Option<usize> {
     getrlimit(Resource::Nofile).maximum.map(|files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// Returns how many connections the admin port may have.
+pub fn admin_connections() -> usize {
+    limit().map_or(ADMIN_CONNECTIONS, |limit| (limit / ADMIN_PART).clamp(1, ADMIN_CONNECTIONS))
 }
 
 /// Raises the soft limit to the hard one.

@@ -20,7 +20,7 @@ use crate::edge::{AddressLimit, AddressLimitConfig, Authenticator, Cors, Edge, S
 use crate::live::{self, Live, Reread};
 use crate::memory::InFlight;
 use crate::model::{CallerId, SourceName};
-use crate::open_files::{self, ADMIN_CONNECTIONS};
+use crate::open_files;
 use crate::openapi::{self, Surface};
 use crate::outbound::ClientError;
 use crate::routes::{self, Services, docs, health};
@@ -276,7 +276,7 @@ fn public_limits(server: &Server) -> serve::Limits {
 
 fn admin_limits(public: &serve::Limits) -> serve::Limits {
     serve::Limits {
-        max_connections: ADMIN_CONNECTIONS,
+        max_connections: open_files::admin_connections(),
         when_full: serve::WhenFull::CloseOldest,
         connection: ConnectionLimits {
             head_timeout: ADMIN_HEAD_TIMEOUT,

@@ -1,5 +1,6 @@
 //! Bodies that arrive too slowly.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,7 +23,9 @@ pub struct TooSlow;
 impl TooSlow {
     /// The problem of a body that could not be read.
     pub fn problem(error: &axum::Error) -> Problem {
-        let late = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Self>());
+        // Each layer around the body wraps its errors once more.
+        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let late = causes.find_map(|cause| cause.downcast_ref::<Self>());
         let detail = late.map_or_else(|| "the body broke off".to_owned(), Self::to_string);
         Problem::new(ProblemCode::InvalidRequest, detail)
     }

@@ -1,10 +1,11 @@
 //! Processes that run out of file descriptors, and connections that keep them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use super::configuration::BASE;
 use super::{Running, addresses, command, folder_for, http, run, sandbox, stderr, stdout};
