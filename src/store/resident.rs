@@ -31,9 +31,9 @@ fn check(name: &str, fill: impl Fn(usize) -> Box<dyn std::any::Any>) {
         // Warm: code, threads and tables that any use of the store needs.
         drop(fill(LIMIT / 16));
         let before = resident();
-        let full = fill(LIMIT);
+        let store = fill(LIMIT);
         println!("\n{GROWTH}{}", resident().saturating_sub(before));
-        return drop(full);
+        return drop(store);
     }
     let test = format!("store::resident::{name}");
     let child = Command::new(std::env::current_exe().unwrap())
