@@ -1,6 +1,6 @@
 //! What full stores cost the process, by its resident memory. Each scenario runs in a process of its own.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +25,15 @@ const GROWTH: &str = "growth in bytes: ";
 /// Runs `fill` in a child process, and checks how far its resident memory grows: to at most 1.15 times the limit, and to a good part of
 /// it, or the limit would hold too little.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the variable is of this test alone")]
 fn check(name: &str, fill: impl Fn(usize) -> Box<dyn std::any::Any>) {
     if std::env::var(VARIABLE).is_ok_and(|scenario| scenario == name) {
         // Warm: code, threads and tables that any use of the store needs.
         drop(fill(LIMIT / 16));
         let before = resident();
-        let full = fill(LIMIT);
-        let mut line = String::new();
-        writeln!(line, "\n{GROWTH}{}", resident().saturating_sub(before)).unwrap();
-        drop(full);
-        return print!("{line}");
+        let store = fill(LIMIT);
+        println!("\n{GROWTH}{}", resident().saturating_sub(before));
+        return drop(store);
     }
     let test = format!("store::resident::{name}");
     let child = Command::new(std::env::current_exe().unwrap())
@@ -60,18 +59,23 @@ fn source() -> SourceName {
     "juzibot".parse().unwrap()
 }
 
-fn text(what: &str, n: usize) -> Option<String> {
-    Some(format!("{what}{n}"))
+fn text(what: &str, n: usize) -> String {
+    format!("{what}{n}")
 }
 
 fn relation(n: usize, tags: usize, mobiles: usize) -> Relation {
-    let tag = |t| Tag { id: text("et", n + t), name: text("t", t), group: text("g", t), scope: TagScope::Corp };
+    let tag = |t| Tag {
+        id: Some(text("et", n + t)),
+        name: Some(text("t", t)),
+        group: Some(text("g", t)),
+        scope: TagScope::Corp,
+    };
     Relation {
         source: source(),
-        staff_id: text("s", n),
-        staff_name: text("name ", n),
-        staff_avatar_url: text("http://p.qlogo.cn/bizmail/", n),
-        remark: text("r", n),
+        staff_id: Some(text("s", n)),
+        staff_name: Some(text("name ", n)),
+        staff_avatar_url: Some(text("http://p.qlogo.cn/bizmail/", n)),
+        remark: Some(text("r", n)),
         added_at: Some(Timestamp::UNIX_EPOCH),
         channel_state: None,
         mobiles: (0..mobiles).map(|m| format!("138{m:08}")).collect(),
@@ -82,20 +86,20 @@ fn relation(n: usize, tags: usize, mobiles: usize) -> Relation {
 fn customer(n: usize, relations: usize, tags: usize, mobiles: usize) -> Customer {
     let record = SourceRecord {
         source: source(),
-        id: text("wm", n),
+        id: Some(text("wm", n)),
         type_code: Some(1),
         created_at: None,
         updated_at: None,
         converted_at: None,
-        attributes: Default::default(),
+        attributes: BTreeMap::new(),
         raw: None,
     };
     let mut customer = Customer {
-        external_user_id: text("wmfvEMCAAAPHR9XslvYqTFgCJT", n),
-        union_id: text("ozynqsulJFCZ2z1aYeS8h", n),
-        name: text("c", n),
-        nickname: text("c", n),
-        avatar_url: text("http://p.qlogo.cn/bizmail/IcsdgagqefergqerhewSdage/", n),
+        external_user_id: Some(text("wmfvEMCAAAPHR9XslvYqTFgCJT", n)),
+        union_id: Some(text("ozynqsulJFCZ2z1aYeS8h", n)),
+        name: Some(text("c", n)),
+        nickname: Some(text("c", n)),
+        avatar_url: Some(text("http://p.qlogo.cn/bizmail/IcsdgagqefergqerhewSdage/", n)),
         relations: (0..relations).map(|r| relation(r, tags, mobiles)).collect(),
         records: vec![record],
         ..Customer::default()

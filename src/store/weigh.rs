@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(tag.heap_bytes(), 32);
         tag.id = Some(String::with_capacity(300));
         assert_eq!(tag.heap_bytes(), 32 + 320);
-        let mut tags = Vec::with_capacity(4);
-        tags.push(tag);
+        let mut tags = vec![tag];
+        tags.reserve_exact(3);
         assert_eq!(tags.heap_bytes(), block(4 * size_of::<Tag>()) + 32 + 320);
     }
 }

@@ -12,16 +12,16 @@ use super::item::{FirstOf, ItemDraft, ItemReader};
 use super::value::{Place, Reader, Skip, Value, members, skip_rest};
 
 /// The items of a body, as far as they have been read.
+#[derive(Default)]
 pub(super) enum ItemList<D: ItemDraft> {
+    #[default]
     Missing,
     WrongType,
-    Read { items: Vec<D::Item>, count: usize, faults: Faults },
-}
-
-impl<D: ItemDraft> Default for ItemList<D> {
-    fn default() -> Self {
-        Self::Missing
-    }
+    Read {
+        items: Vec<D::Item>,
+        count: usize,
+        faults: Faults,
+    },
 }
 
 impl<D: ItemDraft> ItemList<D> {

@@ -36,7 +36,7 @@ fn last_of_repeated_fields_counts() {
 fn errors_keep_the_order_of_duplicates_keys_and_items() {
     let body = r#"{"items":[{"z":1,"b":1,"union_id":"o o","staff_id":1,"remark":"x","remark":"y"},7],"x":1}"#;
     let errors: Vec<_> = problem(body.as_bytes()).errors;
-    let errors: Vec<_> = errors.iter().map(|fault| (fault.pointer.as_deref().unwrap(), &*fault.code)).collect();
+    let errors: Vec<_> = errors.iter().map(|fault| (fault.pointer.as_deref().unwrap(), fault.code)).collect();
     let expected = [
         ("/items/0/remark", "duplicate"),
         ("/x", "unknown"),
@@ -108,7 +108,7 @@ fn content_is_limited_in_characters() {
     for character in ["x", "字", "😀", "\\ud83d\\ude00", "\\n"] {
         assert_eq!(follow_ups(body(&character.repeat(10_000)).as_bytes()).map(|items| items.len()), Ok(1));
         let errors = follow_ups(body(&character.repeat(10_001)).as_bytes()).unwrap_err().errors;
-        assert_eq!((errors.len(), &*errors[0].code), (1, "too_long"), "{character}");
+        assert_eq!((errors.len(), errors[0].code), (1, "too_long"), "{character}");
         assert_eq!(errors[0].detail, "is 10001 characters long, at most 10000 are taken");
     }
 }

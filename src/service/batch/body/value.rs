@@ -66,11 +66,11 @@ impl Reader<'_> for Skip {
 pub(super) fn skip_rest<'de, A: SeqAccess<'de>>(
     list: &mut A,
     mut index: usize,
-    place: Place<'_>,
+    Place { pointer: parent, seen }: Place<'_>,
 ) -> Result<usize, A::Error> {
     loop {
-        let pointer = format!("{}/{index}", place.pointer);
-        if list.next_element_seed(Value(Skip, Place { pointer, seen: &mut *place.seen }))?.is_none() {
+        let pointer = format!("{parent}/{index}");
+        if list.next_element_seed(Value(Skip, Place { pointer, seen: &mut *seen }))?.is_none() {
             return Ok(index);
         }
         index += 1;
