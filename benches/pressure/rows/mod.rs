@@ -30,8 +30,9 @@ const MANY_PARTS: Shape = Shape { rows: 20, relations: 100, tags: 1 };
 /// Lower than the default of 256 MiB, so that it is soon filled.
 const CACHE: (&str, &str) = ("CACHE__MAX_BYTES", "40MiB");
 const CACHE_MIB: u64 = 40;
-/// The share of a caller, by default.
+/// One caller fills the store, so its share is all of it.
 const OUTCOMES: (&str, &str) = ("IDEMPOTENCY__MAX_BYTES", "16MiB");
+const CALLER_OUTCOMES: (&str, &str) = ("IDEMPOTENCY__MAX_BYTES_PER_CALLER", "16MiB");
 const OUTCOMES_MIB: u64 = 16;
 /// The stores are filled from one address.
 const ADDRESS: (&str, &str) = ("RATE_LIMIT__PER_ADDRESS__REQUESTS", "6000000");
@@ -80,7 +81,7 @@ pub fn all() -> Vec<Row> {
         Row {
             name: "e3", what: "idempotency store of 16 MiB filled until it refuses",
             before: "1.9 × the limit resident",
-            setup: Setup { variables: &[OUTCOMES, ADDRESS, WINDOW], stores_mib: OUTCOMES_MIB, ..stub(SMALL) },
+            setup: Setup { variables: &[OUTCOMES, CALLER_OUTCOMES, ADDRESS, WINDOW], stores_mib: OUTCOMES_MIB, ..stub(SMALL) },
             load: |trial| Box::pin(stores::outcomes(trial)),
         },
         Row {

@@ -14,7 +14,6 @@ use tokio::time::{Instant, Sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::pace::Pace;
 use crate::telemetry::metrics;
 
 use super::heads::HeadShare;
@@ -50,7 +49,6 @@ pub(super) struct ConnectionIo {
     timer: Pin<Box<Sleep>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     stopping: bool,
-    pace: Pace,
     /// Of the answer; made when the socket first takes no more.
     answer_timer: Option<Pin<Box<Sleep>>>,
     /// Once the write side is shut.
@@ -62,7 +60,7 @@ impl ConnectionIo {
         stream: TcpStream,
         requests: Arc<Requests>,
         head: Arc<HeadShare>,
-        (head_timeout, pace): (Duration, Pace),
+        head_timeout: Duration,
         stop: CancellationToken,
     ) -> Self {
         let mut stream = TimeoutStream::new(stream);
@@ -78,7 +76,6 @@ impl ConnectionIo {
             timer: Box::pin(tokio::time::sleep(head_timeout)),
             stop: Box::pin(stop.cancelled_owned()),
             stopping: false,
-            pace,
             answer_timer: None,
             linger: None,
         }
@@ -137,7 +134,7 @@ impl ConnectionIo {
 
     /// Ready when the answer is slower than the pace.
     fn poll_slow_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.requests.answer_deadline(&self.pace) else { return Poll::Pending };
+        let Some(deadline) = self.requests.answer_deadline() else { return Poll::Pending };
         let timer = self.answer_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);

@@ -86,8 +86,8 @@ pub(super) async fn serve(accepted: Accepted, router: Router, limits: Connection
     let _refused = stream.set_nodelay(true);
     limit_unsent(&stream);
     let head = Arc::new(HeadShare::new(limits.heads));
-    let of_answers = (limits.head_timeout, limits.pace);
-    let io = ConnectionIo::new(stream, requests.clone(), head.clone(), of_answers, phases.stop.clone());
+    let pace = limits.pace;
+    let io = ConnectionIo::new(stream, requests.clone(), head.clone(), limits.head_timeout, phases.stop.clone());
     let stop = phases.stop.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         head.release();
@@ -103,7 +103,8 @@ pub(super) async fn serve(accepted: Accepted, router: Router, limits: Connection
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             requests.set_unread_body(unread.is_left());
-            requests.begin_answer(response.headers().get(CONTENT_TYPE).is_some_and(|value| value == NDJSON));
+            let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == NDJSON);
+            requests.begin_answer(is_stream, &pace);
             Ok::<Response<_>, Infallible>(response.map(|body| Held::new(body, answering)))
         }
     });

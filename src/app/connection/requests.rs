@@ -1,30 +1,21 @@
 //! The requests of one connection: which are being answered, and how much of the answer the peer has taken.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::pace::Pace;
+use crate::pace::{Pace, Transfer};
 
 /// The requests of a connection, counted as their heads are read and as their answers end.
 #[derive(Default)]
 pub(in crate::app) struct Requests {
     begun: AtomicUsize,
     ended: AtomicUsize,
-    /// Bytes that the socket has accepted.
-    written: AtomicU64,
-    answer: Mutex<Option<Answer>>,
+    /// The answer that is being written; `None` for a stream.
+    answer: Mutex<Option<Transfer>>,
     /// Whether the last request was answered before its body was read.
     has_unread_body: AtomicBool,
-}
-
-/// The answer that is being written.
-#[derive(Clone, Copy)]
-struct Answer {
-    since: Instant,
-    /// `written` at that time.
-    base: u64,
 }
 
 impl Requests {
@@ -37,8 +28,15 @@ impl Requests {
         self.begun() != self.ended.load(Ordering::Acquire)
     }
 
+    fn answer(&self) -> MutexGuard<'_, Option<Transfer>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes that the socket has accepted.
     pub(super) fn add_written(&self, bytes: usize) {
-        self.written.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::AcqRel);
+        if let Some(answer) = &mut *self.answer() {
+            answer.add(bytes);
+        }
     }
 
     pub(super) fn has_unread_body(&self) -> bool {
@@ -50,15 +48,13 @@ impl Requests {
     }
 
     /// Begins the time of an answer. A stream has none: it may be written for as long as its reader takes a byte a minute.
-    pub(super) fn begin_answer(&self, is_stream: bool) {
-        let answer = Answer { since: Instant::now(), base: self.written.load(Ordering::Acquire) };
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = (!is_stream).then_some(answer);
+    pub(super) fn begin_answer(&self, is_stream: bool, pace: &Pace) {
+        *self.answer() = (!is_stream).then(|| Transfer::begin(pace));
     }
 
     /// Returns when the answer is too late, as far as it has been written; `None` where there is no limit.
-    pub(super) fn answer_deadline(&self, pace: &Pace) -> Option<Instant> {
-        let answer = (*self.answer.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(answer.since + pace.allowed(self.written.load(Ordering::Acquire) - answer.base))
+    pub(super) fn answer_deadline(&self) -> Option<Instant> {
+        self.answer().map(|answer| answer.deadline())
     }
 }
 

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::model::{Problem, ProblemCode};
-use crate::pace::Pace;
+use crate::pace::{Pace, Transfer};
 
 /// The slowest body that is accepted.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +36,7 @@ impl TooSlow {
 pub(super) struct PacedBody {
     body: Body,
     pace: Pace,
-    since: Option<Instant>,
-    received: u64,
+    transfer: Option<Transfer>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -45,13 +44,16 @@ impl PacedBody {
     /// Returns the body with its pace watched, or as it is without one.
     pub fn wrap(body: Body, pace: Option<BodyPace>) -> Body {
         let Some(BodyPace(pace)) = pace else { return body };
-        Body::new(Self { body, pace, since: None, received: 0, timer: Box::pin(tokio::time::sleep(pace.timeout)) })
+        Body::new(Self { body, pace, transfer: None, timer: Box::pin(tokio::time::sleep(pace.timeout)) })
+    }
+
+    fn transfer(&mut self) -> &mut Transfer {
+        self.transfer.get_or_insert_with(|| Transfer::begin(&self.pace))
     }
 
     /// Ready when the body is late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let deadline = since + self.pace.allowed(self.received);
+        let deadline = self.transfer().deadline();
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
@@ -69,7 +71,7 @@ impl hyper::body::Body for PacedBody {
             polled @ Poll::Ready(_) => {
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    self.received = self.received.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+                    self.transfer().add(bytes);
                 }
                 polled
             }
@@ -93,6 +95,8 @@ mod tests {
 
     use futures_util::{StreamExt, stream};
     use http_body_util::BodyExt;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -120,6 +124,16 @@ mod tests {
         let (problem, took) = read(100, 4 * 1024, ms(1_000)).await;
         assert_eq!(problem, late);
         assert!((ms(18_000)..ms(22_000)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_stalls_near_its_end_is_late() {
+        let chunks = stream::iter([vec![b'x'; 8 << 20]]).map(Ok::<_, Infallible>).chain(stream::pending());
+        let pace = Pace { min_rate: NonZeroU64::new(8 * 1024).unwrap(), timeout: Duration::from_mins(1) };
+        let body = PacedBody::wrap(Body::from_stream(chunks), Some(BodyPace(pace)));
+        let since = Instant::now();
+        assert!(body.collect().await.is_err());
+        assert_eq!(since.elapsed(), Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
