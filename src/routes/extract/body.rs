@@ -15,7 +15,7 @@ use crate::service::RequestContext;
 use crate::store::idempotency::Fingerprint;
 
 use super::body_memory::BodyMemory;
-use super::pace::{BodyPace, PacedBody, TooSlow};
+use super::pace::{BadTransfer, BodyPace, PacedBody};
 
 /// The most bytes of a body; none where nobody said.
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,7 +92,7 @@ async fn read(mut body: Body, most: usize, mut memory: BodyMemory<'_>) -> Result
     memory.reserve(announced, most).await?;
     let mut bytes = Vec::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| TooSlow::problem(&error))?;
+        let frame = frame.map_err(|error| BadTransfer::problem(&error))?;
         // Trailers say nothing here.
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > most - bytes.len() {
