@@ -121,11 +121,14 @@ impl HeadShare {
         self.signal.closed.load(Ordering::Acquire)
     }
 
-    /// Ends the count: the head is complete, or its connection closed.
+    /// Ends the count: the head is complete, or its connection closed. A head that was chosen as the slowest and completed all the
+    /// same has not closed its connection: the next one begins anew.
     pub(super) fn release(&self) {
         // Another thread cannot begin a count: this is the connection's own.
         if self.id.load(Ordering::Acquire) != 0 {
-            self.budget.lock().remove(self.id.swap(0, Ordering::AcqRel));
+            let mut heads = self.budget.lock();
+            heads.remove(self.id.swap(0, Ordering::AcqRel));
+            self.signal.closed.store(false, Ordering::Release);
         }
     }
 }
@@ -157,6 +160,20 @@ mod tests {
         assert!(matches!(&*budget.lock(), Heads { bytes: 0, by_id, .. } if by_id.is_empty()));
         slow.release();
         assert_eq!(budget.lock().bytes, 0, "released once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn completed_head_does_not_close_the_next() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let budget = HeadBudget::new(100);
+        let [slow, fast] = [(); 2].map(|()| HeadShare::new(budget.clone()));
+        assert!(!slow.count(cx, 1, 60) && !fast.count(cx, 30, 60));
+        assert!(slow.is_closed());
+        // The rest of it had arrived.
+        slow.release();
+        fast.release();
+        assert!(!slow.is_closed());
+        assert!(!slow.count(cx, 1, 60), "there is room for the next head of its connection");
     }
 
     #[tokio::test(start_paused = true)]
