@@ -7,7 +7,7 @@ use crate::cli::{Running, addresses, command, folder_for, http, sandbox};
 use super::{MOST_OF_A_SHARE, bearer, stalled};
 
 /// The samples whose names begin so.
-async fn samples(admin: &str) -> BTreeMap<String, f64> {
+pub(super) async fn samples(admin: &str) -> BTreeMap<String, f64> {
     let text = http().get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     let sample = |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
     text.lines().filter(|line| line.starts_with("memory_")).filter_map(sample).collect()

@@ -1,5 +1,6 @@
 //! The memory budget: what requests in flight may hold, in total and of one caller.
 
+mod answers;
 mod bodies;
 mod metrics;
 mod sources;

@@ -87,6 +87,31 @@ fn every_value_counts_wherever_it_is() {
 }
 
 #[test]
+fn errors_of_the_largest_batch_are_all_reported() {
+    // Each field is wrong in each way in which it can be.
+    let (id, text) = ("é".repeat(10), "\\u0001".repeat(151));
+    let item = format!(r#"{{"staff_id":"{id}","union_id":"{id}","remark":"{text}","description":"{text}"}}"#);
+    let problem = problem(format!(r#"{{"items":[{}]}}"#, vec![item; 1_000].join(",")).as_bytes());
+    // The first item repeats none before it.
+    assert_eq!(problem.errors.len(), 7 * 1_000 - 1);
+    assert!(serde_json::to_vec(&problem).unwrap().len() < 1024 * 1024);
+}
+
+#[test]
+fn errors_are_limited_in_bytes() {
+    let keys = |item: usize| {
+        (0..10).map(|key| format!("\"{}{item:03}{key}\":0", "é".repeat(46))).collect::<Vec<_>>().join(",")
+    };
+    let items: Vec<_> = (0..1_000).map(|item| format!("{{{}}}", keys(item))).collect();
+    let problem = problem(format!(r#"{{"items":[{}],"x":1}}"#, items.join(",")).as_bytes());
+    let length = serde_json::to_vec(&problem).unwrap().len();
+    assert!((1_000_000..1024 * 1024 + 1_000).contains(&length), "{length}");
+    let errors = &problem.errors;
+    assert_eq!(errors[0].pointer.as_deref(), Some("/x"));
+    assert!(errors.len() > 2_000 && errors.last().unwrap().pointer.as_deref() > Some("/items/2"), "{}", errors.len());
+}
+
+#[test]
 fn long_keys_stay_unknown_and_distinct() {
     let (whole, long) = ("k".repeat(50), "k".repeat(1_000_000));
     let body = format!("{{\"{whole}\": 1, \"{long}\": 2, \"{long}k\": 3}}");
