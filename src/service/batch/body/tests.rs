@@ -137,3 +137,13 @@ fn content_is_limited_in_characters() {
         assert_eq!(errors[0].detail, "is 10001 characters long, at most 10000 are taken");
     }
 }
+
+#[test]
+fn too_long_id_is_reported_and_not_compared() {
+    let id = "a".repeat(129);
+    let item = format!(r#"{{"staff_id":"{id}","union_id":"o","remark":"r"}}"#);
+    let body = format!(r#"{{"items":[{item},{item}]}}"#);
+    assert_eq!(places(&body, "too_long"), ["/items/0/staff_id", "/items/1/staff_id"]);
+    assert_eq!(places(&body, "duplicate"), [""; 0]);
+    assert!(fields::id(&id).value.is_none() && fields::id(&id[..128]).value.is_some());
+}
