@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
-use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
@@ -141,6 +140,7 @@ impl Drop for HeadShare {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+    use std::time::Duration;
 
     use super::*;
 
