@@ -49,7 +49,7 @@ async fn unread_answers_are_counted_until_the_caller_disconnects() {
     for (mut request, expected) in [
         (page.clone(), 950_000.0..1_050_000.0),
         (page.with("accept-encoding", "gzip"), 1_330_000.0..1_450_000.0),
-        (refusal, 950_000.0..1_050_000.0),
+        (refusal, 1_200_000.0..1_300_000.0),
     ] {
         request.authorization = Some(bearer("slow"));
         let unread = request.send_unread(&url).await;
