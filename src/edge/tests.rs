@@ -220,6 +220,22 @@ async fn no_layer_replaces_status_of_handler() {
 }
 
 #[tokio::test]
+async fn answer_is_uncompressed_if_its_encoder_does_not_fit() {
+    // One caller has a quarter.
+    for (memory, expected) in [(4 << 20, None), (8 << 20, Some("gzip"))] {
+        let (edge, bearer) = edge_with_issuer();
+        let edge = Edge { memory: InFlight::new(memory), ..edge };
+        let page = get(async || "x".repeat(900_000));
+        let router = edge.enclose(edge.protect(Router::new().route("/page", page)));
+        let headers = [("authorization", bearer.as_str()), ("accept-encoding", "gzip")];
+        let response = router.oneshot(request("/page", &headers)).await.unwrap();
+        assert_eq!((response.status().as_u16(), coding(&response)), (200, expected));
+        let body = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+        assert_eq!(body.len() == 900_000, expected.is_none());
+    }
+}
+
+#[tokio::test]
 async fn route_without_token_is_not_compressed() {
     let (edge, bearer) = edge_with_issuer();
     let router = edge.enclose(Router::new().route("/{status}", get(answer_with_status)));
