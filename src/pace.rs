@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The longest pause: an honest peer on a mobile network pauses for a few seconds.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// A lower bound of a transfer's rate, and an upper bound of its duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -91,7 +91,7 @@ pub struct Server {
     pub max_in_flight: usize,
     /// More wait in the system's queue.
     pub max_connections: usize,
-    /// From one address, or one /64 of IPv6, that is no trusted proxy.
+    /// Connections of one address, or one /64 of IPv6. Those of trusted proxies are not counted.
     pub max_connections_per_address: usize,
     pub streams: StreamLimits,
     /// How often the files of secrets and keys are looked at.

@@ -1,5 +1,7 @@
 //! Settings that are valid and probably not meant.
 
+mod limits;
+
 use std::net::SocketAddr;
 
 use crate::outbound::Way;
@@ -66,6 +68,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         warnings
             .push(format!("the caller with subject \"{}\" has an empty list of sources and sees none", caller.subject));
     }
+    warnings.extend(limits::of(server));
     for source in &config.sources {
         warnings.extend(of_source(config, source));
     }

@@ -161,7 +161,7 @@ pub const CATALOGUE: [ProblemKind; 24] = {
             "Rate limited",
             true,
             Caller,
-            "The caller has reached a limit: its quota, the limit of its address, its requests in flight, its open streams, or its share of the memory or of the stored idempotent responses. Retry after the time in Retry-After.",
+            "The caller has reached a limit: its quota, the limit of its address, its requests in flight, its open streams, its share of memory, or its share of stored idempotent responses. Retry after the time in Retry-After.",
         ),
         kind(
             C::Internal,

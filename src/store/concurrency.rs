@@ -10,6 +10,11 @@ use super::lock;
 /// One caller holds at most this part of the permits, and at least one.
 const CALLER_PART: usize = 4;
 
+/// Returns how many of `total` permits one caller may hold.
+pub fn caller_share(total: usize) -> usize {
+    (total / CALLER_PART).max(1)
+}
+
 /// The permits of requests in flight.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
@@ -45,7 +50,7 @@ struct Returned {
 
 impl ConcurrencyLimit {
     pub fn new(total: usize) -> Self {
-        Self { total, per_caller: (total / CALLER_PART).max(1), held: Arc::default() }
+        Self { total, per_caller: caller_share(total), held: Arc::default() }
     }
 
     /// Takes a permit for a request of `caller`.

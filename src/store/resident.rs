@@ -108,20 +108,25 @@ fn customer(n: usize, relations: usize, tags: usize, mobiles: usize) -> Customer
     customer
 }
 
+/// Caches an answer about a customer.
+fn put(store: &DetailStore, n: usize, customer: Option<Customer>) {
+    let key = DetailKey {
+        source: source(),
+        id: CustomerId::ExternalUserId(format!("wmfvEMCAAAPHR9XslvYqTFgCJT{n}")),
+        staff_id: None,
+    };
+    let record = customer.map(|customer| Arc::new(SourcedCustomer { customer, warnings: Vec::new() }));
+    let now = Instant::now();
+    let (fetched, fetched_at) = (now, Timestamp::UNIX_EPOCH);
+    store.put(key, Arc::new(KeptDetail { record, begun: now, load: n as u64, fetched, fetched_at, bytes: 0 }));
+}
+
 /// Fills a cache of details with `entries`, of which less than half fit into 64 MiB.
 fn details(entries: usize, customer: fn(usize) -> Option<Customer>) -> impl Fn(usize) -> Box<dyn std::any::Any> {
     move |limit| {
         let store = DetailStore::new(limit as u64, Duration::from_hours(24), Duration::from_secs(10));
         for n in 0..entries * limit / LIMIT {
-            let key = DetailKey {
-                source: source(),
-                id: CustomerId::ExternalUserId(format!("wmfvEMCAAAPHR9XslvYqTFgCJT{n}")),
-                staff_id: None,
-            };
-            let record = customer(n).map(|customer| Arc::new(SourcedCustomer { customer, warnings: Vec::new() }));
-            let now = Instant::now();
-            let (fetched, fetched_at) = (now, Timestamp::UNIX_EPOCH);
-            store.put(key, Arc::new(KeptDetail { record, begun: now, load: n as u64, fetched, fetched_at, bytes: 0 }));
+            put(&store, n, customer(n));
         }
         store.settle_for_tests();
         let full = store.weighed_for_tests();
@@ -148,6 +153,20 @@ fn cache_of_ordinary_records_stays_within_its_limit() {
 #[test]
 fn cache_of_missing_customers_stays_within_its_limit() {
     check("cache_of_missing_customers_stays_within_its_limit", details(200_000, |_| None));
+}
+
+/// The section "Sizing" of `docs/operations.md` has these weights, rounded.
+#[test]
+fn cached_records_weigh_what_the_sizing_table_has() {
+    let weight = |customer| {
+        let store = DetailStore::new(LIMIT as u64, Duration::from_hours(24), Duration::from_secs(10));
+        put(&store, 1, customer);
+        store.settle_for_tests();
+        store.weighed_for_tests()
+    };
+    let relations = |relations, tags, mobiles| weight(Some(customer(1, relations, tags, mobiles)));
+    let weights = [weight(None), relations(1, 2, 1), relations(20, 10, 3), relations(300, 10, 3)];
+    assert_eq!(weights, [992, 2_416, 39_216, 552_112]);
 }
 
 /// Fills the store of one caller with answers until it is full.

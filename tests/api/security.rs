@@ -5,9 +5,14 @@ use std::path::Path;
 
 const TEXT: &str = include_str!("../../SECURITY.md");
 
-/// The names of all tests of this binary, as `cargo test` has them.
+/// The names of all tests of this binary and of the library, as `cargo test` has them.
 fn tests() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
+    ["tests/api", "src"].into_iter().flat_map(tests_below).collect()
+}
+
+/// The names of the tests in the files of a folder of the package.
+fn tests_below(root: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let mut names = BTreeSet::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
@@ -15,19 +20,33 @@ fn tests() -> BTreeSet<String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-                continue;
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let module = path.strip_prefix(&root).unwrap().with_extension("");
+                let parts = module.iter().filter_map(|part| part.to_str()).filter(|part| *part != "mod");
+                let text = std::fs::read_to_string(&path).unwrap();
+                names.extend(tests_of(&parts.collect::<Vec<_>>().join("::"), &text));
             }
-            let module = path.strip_prefix(&root).unwrap().with_extension("");
-            let module: Vec<_> = module.iter().filter_map(|part| part.to_str()).filter(|part| *part != "mod").collect();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let after_attributes = text.split("\n#[test]").chain(text.split("\n#[tokio::test"));
-            names.extend(after_attributes.skip(1).filter_map(|rest| {
-                let (_, rest) = rest.split_once("fn ")?;
-                Some(format!("{}::{}", module.join("::"), rest.split('(').next()?))
-            }));
         }
     }
     names
+}
+
+/// The names of the tests in the text of a module: in it, and in its module `tests` if it has one.
+fn tests_of(module: &str, text: &str) -> Vec<String> {
+    let (own, inner) = text.split_once("\nmod tests {").unwrap_or((text, ""));
+    let names = |module: String, text: &str| -> Vec<String> {
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let tests = lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| ["#[test]", "#[tokio::test"].iter().any(|a| line.starts_with(a)));
+        let name = |(at, _): (usize, &&str)| {
+            let (_, rest) = lines[at..].iter().find_map(|line| line.split_once("fn "))?;
+            Some(format!("{module}::{}", rest.split('(').next()?))
+        };
+        tests.filter_map(name).collect()
+    };
+    [names(module.to_owned(), own), names(format!("{module}::tests"), inner)].concat()
 }
 
 /// The rows of the table of threats: what each is of, and the names in its last column.
@@ -46,7 +65,14 @@ fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
 #[test]
 fn every_threat_names_tests_that_are_there() {
     let tests = tests();
-    assert!(tests.contains("security::every_threat_names_tests_that_are_there"), "they are found");
+    for known in [
+        "security::every_threat_names_tests_that_are_there",
+        "pace::tests::transfer_earns_time_by_its_bytes_up_to_the_timeout",
+        "app::serve::tests::answer_is_cut_at_response_timeout",
+        "memory::in_flight::tests::reservations_never_exceed_their_limits_and_are_all_returned",
+    ] {
+        assert!(tests.contains(known), "{known} is found");
+    }
     let missing: Vec<String> = rows()
         .into_iter()
         .flat_map(|(threat, named)| {
@@ -62,6 +88,6 @@ fn every_threat_names_tests_that_are_there() {
 fn every_risk_of_the_owasp_list_is_a_threat() {
     for risk in 1..=10 {
         let of = rows().iter().filter(|(threat, _)| threat.starts_with(&format!("**API{risk}** "))).count();
-        assert_eq!(of, 1, "API{risk}:2023");
+        assert!(of > 0, "API{risk}:2023");
     }
 }

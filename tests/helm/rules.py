@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 DEFAULT_DRAIN = "35s"
+PROGRAM_MIB = 30
 UNITS = {"ms": 0.001, "s": 1, "m": 60}
 
 
@@ -138,6 +139,19 @@ def stopping(rendered, values):
     assert grace > pause + drain, f"killed after {grace} s, but may take {pause} s + {drain} s"
 
 
+def mebibytes(quantity):
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()
+    return int(number) * (1024 if unit == "Gi" else 1)
+
+
+def memory(rendered, _values):
+    """The request carries the default shares: full stores, which take 1.15 times their limits, bytes in flight and the program."""
+    resources = one(rendered, "Deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]
+    request, limit = (mebibytes(resources[key]["memory"]) for key in ("requests", "limits"))
+    least = (0.25 + 0.06) * limit * 1.15 + 0.3 * limit + PROGRAM_MIB
+    assert request >= least, f"the request of {request} MiB is less than the {least:.0f} MiB that the gateway may use"
+
+
 def names(rendered, _values):
     for document in rendered:
         name = document["metadata"]["name"]
@@ -175,7 +189,7 @@ def documentation(chart, values_path, own):
         assert not left_out, f"{name} leaves out {left_out}"
 
 
-RULES = [configuration, secrets, hardening, ports, ingress, stopping, names]
+RULES = [configuration, secrets, hardening, ports, ingress, stopping, memory, names]
 
 
 def check(chart, values_path, rendered_path):

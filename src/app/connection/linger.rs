@@ -1,5 +1,5 @@
 //! Lingering close (RFC 9112 §9.6): a socket that is closed while the peer still sends is reset, and the reset may destroy the
-//! answer before the peer has read it. So the write side is shut, and what comes is read and discarded for a moment.
+//! answer before the peer has read it. So the gateway shuts its write side, and reads and discards what arrives for a second.
 
 use std::io;
 use std::mem::MaybeUninit;

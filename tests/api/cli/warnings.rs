@@ -135,6 +135,44 @@ async fn check_warns_of_settings_that_are_probably_not_meant() {
 }
 
 #[tokio::test]
+async fn check_warns_of_limits_that_do_not_fit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = [
+        ("max_connections = 1000", "server.max_connections (1000): one address can hold all connections"),
+        ("max_connections = 3999", "server.max_connections (3999): 4 addresses can hold all connections"),
+        (
+            "max_in_flight = 15",
+            "server.max_streams_per_caller (4) is above 3, the requests that one caller may have in flight",
+        ),
+        ("max_in_flight = 1", "server.max_streams_per_caller (4) is above 1, "),
+        (
+            "min_rate = \"1MiB\"",
+            "server.min_rate (1 MiB) ends a body of 8 MiB after 18s: server.body_timeout (1m) has no effect",
+        ),
+        ("body_timeout = \"10s\"", "server.body_timeout (10s) is not longer than 10s"),
+        ("response_timeout = \"5s\"", "server.response_timeout (5s) is not longer than 10s"),
+    ];
+    for (setting, warning) in table {
+        let output = check(folder.path(), &with(&format!("[server]\n{setting}")), &[]).await;
+        assert!(output.status.success(), "{setting}: {}", stderr(&output));
+        let warns = stderr(&output).lines().any(|line| line.starts_with("warning: ") && line.contains(warning));
+        assert!(warns, "{setting}: {}", stderr(&output));
+    }
+    let base = check(folder.path(), BASE, &[]).await;
+    for setting in [
+        "max_connections = 4000",
+        "max_in_flight = 16",
+        "min_rate = \"160KiB\"",
+        "body_timeout = \"11s\"",
+        "response_timeout = \"11s\"",
+        "body_limit = \"64KiB\"",
+    ] {
+        let output = check(folder.path(), &with(&format!("[server]\n{setting}")), &[]).await;
+        assert_eq!(stderr(&output), stderr(&base), "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn sensible_configuration_has_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cursor"), "CANARY-cursor-key-0123456789abcdef01234\n").unwrap();
