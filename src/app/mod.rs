@@ -244,7 +244,7 @@ impl App {
         if config.docs_enabled {
             pages = pages.merge(docs::docs(openapi::to_json(&document), public_url));
         }
-        let public = edge.protect(api.with_state(services)).merge(edge.limit_public(pages));
+        let public = edge.protect(api.with_state(services)).merge(pages);
         let readiness = health::Readiness::default();
         Ok(Self {
             public: edge.enclose(public),

@@ -8,8 +8,8 @@ mod cors;
 mod deadline;
 mod forwarded;
 mod hardening;
+mod held;
 mod message;
-mod overload;
 mod quota;
 mod request;
 
@@ -37,7 +37,7 @@ pub use auth::{Auth, Authenticator, CallerConfig, Issuer, IssuerKeys, JwksUrl, K
 pub use cors::Cors;
 pub use deadline::Timeouts;
 pub use forwarded::ClientAddressHeader;
-pub(crate) use overload::Held;
+pub(crate) use held::Held;
 
 /// What the edge needs to decide.
 #[derive(Clone)]
@@ -79,11 +79,6 @@ impl Edge {
                 .layer(compression::layer())
                 .map_response(compression::note_status),
         )
-    }
-
-    /// What stands before the routes that need no caller.
-    pub fn limit_public(&self, pages: Router) -> Router {
-        pages.layer(from_fn_with_state(overload::public_permits(self.max_in_flight), overload::shed))
     }
 
     fn limits(&self) -> quota::Limits {

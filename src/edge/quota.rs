@@ -20,7 +20,7 @@ use crate::upstream::Deadline;
 
 use super::access_log::AccessNotes;
 use super::deadline::TimeAllowed;
-use super::overload::Held;
+use super::held::Held;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
