@@ -150,6 +150,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration, stop: CancellationToken) {
     app.readiness.set(true);
     let (edge, idempotency) = (app.edge, app.idempotency);
+    let (log, last_log) = (edge.clone(), edge.clone());
     let sweeper = tokio::spawn(async move {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -157,10 +158,11 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
             idempotency.sweep();
         }
     });
-    let upkeep = tokio::spawn(async {
+    let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(telemetry::metrics::UPKEEP_EVERY).await;
             telemetry::metrics::upkeep();
+            log.log_omitted();
         }
     });
     // The admin port outlives the public one, so that probes see the drain.
@@ -187,6 +189,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     }
     sweeper.abort();
     upkeep.abort();
+    last_log.log_omitted();
     admin_stop.cancel();
     let _ended = admin.await;
 }

@@ -8,7 +8,7 @@ use scrm_gateway::sandbox::faults::{Effect, Rule};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Gateway, GatewayOptions, Reply, Token, WireRequest, unread_answer};
+use crate::support::{Gateway, GatewayOptions, Reply, Token, WireReply, WireRequest, exchange, unread_answer};
 
 const PATH: &str = "/v1/customers?source=juzibot&limit=1";
 /// One token in a minute: none comes back while a test runs.
@@ -263,6 +263,55 @@ async fn strangers_that_read_slowly_hold_no_permit_of_callers() {
         assert_eq!(reply.status, 200, "{path}");
     }
     drop(readers);
+    gateway.stop().await;
+}
+
+/// Sends requests over one connection, without waiting for the answers.
+async fn pipelined(gateway: &Gateway, heads: &[String]) -> Vec<WireReply> {
+    let address = gateway.url.trim_start_matches("http://").parse().unwrap();
+    WireReply::all(exchange(address, heads.concat().as_bytes()).await)
+}
+
+#[tokio::test]
+async fn refusal_by_address_closes_the_connection() {
+    let gateway = limited(PLENTY, SLOW, "").await;
+    let heads = vec!["GET /v1/errors HTTP/1.1\r\nhost: gateway.test\r\n\r\n".to_owned(); 1_000];
+    let replies = pipelined(&gateway, &heads).await;
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429]);
+    assert!(replies[3].head.contains("\r\nconnection: close"), "{}", replies[3].head);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn refusal_by_address_keeps_the_connection_of_a_proxy() {
+    let gateway = Gateway::with(GatewayOptions {
+        server: "trusted_proxies = [\"127.0.0.0/8\"]".to_owned(),
+        rate_limit: format!("default = {PLENTY}\nper_address = {SLOW}"),
+        ..GatewayOptions::default()
+    })
+    .await;
+    let head = |client: &str, end: &str| {
+        format!("GET /v1/errors HTTP/1.1\r\nhost: gateway.test\r\nx-forwarded-for: {client}\r\n{end}\r\n")
+    };
+    let mut heads = vec![head("198.51.100.7", ""); 5];
+    heads.push(head("198.51.100.8", ""));
+    // What follows an ambiguous message is not read.
+    heads.push(head("198.51.100.7", "host: other.test\r\n"));
+    heads.push(head("198.51.100.8", ""));
+    let replies = pipelined(&gateway, &heads).await;
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429, 429, 200, 429]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn ambiguous_message_counts_against_its_address() {
+    let gateway = limited(PLENTY, SLOW, "").await;
+    let request = WireRequest::get("/v1/me").with("host", "elsewhere.test");
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(request.send(&gateway).await.unwrap().status);
+    }
+    assert_eq!(statuses, [400, 400, 400, 429, 429]);
     gateway.stop().await;
 }
 
