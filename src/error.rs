@@ -1,14 +1,14 @@
 //! Renders a [`Problem`] as a response, nothing else.
 //!
 //! A handler returns the problem; the response carries it along, and [`render`] writes it once the request's id is at
-//! hand. So every refusal, whichever layer made it, has one form.
+//! hand. So every refusal, whichever layer made it, has one form. A response is rendered once.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::model::Problem;
+use crate::model::{Problem, ProblemCode};
 
 /// The media type of problems (RFC 9457 §3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -22,18 +22,29 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The problem that a response carries.
-pub fn problem_of(response: &Response) -> Option<&Problem> {
-    response.extensions().get::<Box<Problem>>().map(AsRef::as_ref)
+/// The code of the problem that was written into a response.
+#[derive(Clone, Copy)]
+struct Rendered(ProblemCode);
+
+/// The code of the problem that a response carries, or that was written into its body.
+pub fn code_of(response: &Response) -> Option<ProblemCode> {
+    let extensions = response.extensions();
+    let rendered = || extensions.get::<Rendered>().map(|Rendered(code)| *code);
+    extensions.get::<Box<Problem>>().map(|problem| problem.code).or_else(rendered)
+}
+
+/// The problem that a response carries, until it is rendered.
+pub fn problem_mut(response: &mut Response) -> Option<&mut Problem> {
+    response.extensions_mut().get_mut::<Box<Problem>>().map(AsMut::as_mut)
 }
 
 /// Writes the problem that a response carries into its body and headers; leaves other responses as they are. `public_url`
 /// is where callers reach the service, without a slash at its end; empty where that is not known.
 pub fn render(mut response: Response, request_id: &str, public_url: &str) -> Response {
-    let Some(problem) = response.extensions().get::<Box<Problem>>() else {
+    let Some(mut problem) = response.extensions_mut().remove::<Box<Problem>>() else {
         return response;
     };
-    let mut problem = problem.clone();
+    response.extensions_mut().insert(Rendered(problem.code));
     problem.request_id = Some(request_id.to_owned());
     problem.kind.insert_str(0, public_url);
     let body = serde_json::to_vec(&problem).expect("a problem has a JSON form");

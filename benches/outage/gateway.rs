@@ -9,13 +9,15 @@ use serde_json::Value;
 use crate::support::{self, free_port};
 
 const SECRET: &str = "bench-secret-0123456789abcdef0123456789abcdef";
+/// One caller may have a quarter of the requests in flight; the load comes from more, so that only sources limit it.
+const CALLERS: usize = 8;
 
 /// A gateway process before simulated sources in this one. It ends with this value.
 pub struct Bench {
     pub sandbox: Sandbox,
     pub url: String,
     admin: String,
-    pub bearer: String,
+    bearers: Vec<String>,
     pub client: reqwest::Client,
     child: Child,
     _folder: tempfile::TempDir,
@@ -86,7 +88,7 @@ app_key = "{key}"
             sandbox,
             url: format!("http://127.0.0.1:{port}"),
             admin: format!("http://127.0.0.1:{admin}"),
-            bearer: support::bearer(SECRET, "bench"),
+            bearers: (0..CALLERS).map(|caller| support::bearer(SECRET, &format!("bench-{caller}"))).collect(),
             client,
             child,
             _folder: folder,
@@ -98,6 +100,11 @@ app_key = "{key}"
         bench
     }
 
+    /// The `Authorization` header of the nth caller; after the last comes the first again.
+    pub fn bearer(&self, caller: usize) -> &str {
+        &self.bearers[caller % CALLERS]
+    }
+
     /// The resident memory of the gateway, in KiB.
     pub fn resident_kib(&self) -> u64 {
         support::resident_kib(self.child.id()).unwrap()
@@ -106,7 +113,7 @@ app_key = "{key}"
     /// What `/v1/sources` says of `JuziBot`'s breaker.
     pub async fn breaker(&self) -> String {
         let url = format!("{}/v1/sources", self.url);
-        let reply = self.client.get(url).header("authorization", &self.bearer).send().await.unwrap();
+        let reply = self.client.get(url).header("authorization", self.bearer(0)).send().await.unwrap();
         let body: Value = serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap();
         body["data"][0]["health"]["breaker"].as_str().unwrap().to_owned()
     }

@@ -40,7 +40,8 @@ pub async fn send(bench: &Bench, begun: Instant, rate: u32, lasts: Duration, cla
             Some(body) => bench.client.post(url).header("content-type", "application/json").body(body(number)),
             None => bench.client.get(url),
         };
-        let request = request.header("authorization", &bench.bearer);
+        // Each caller sends every class.
+        let request = request.header("authorization", bench.bearer(number / classes.len()));
         number += 1;
         let (name, is_write, answered) = (class.name, class.body.is_some(), answered.clone());
         tokio::spawn(async move {

@@ -10,6 +10,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use socket2::SockRef;
@@ -125,6 +126,14 @@ pub fn get(path: &str, authorization: Option<&str>) -> Request<Body> {
         request = request.header("authorization", authorization);
     }
     request.body(full(Bytes::new())).unwrap()
+}
+
+/// Adds `Accept-Encoding: gzip` to every second request.
+pub fn with_gzip(mut request: Request<Body>, number: usize) -> Request<Body> {
+    if number % 2 == 1 {
+        request.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip"));
+    }
+    request
 }
 
 /// Returns a POST of JSON by the caller that causes the load.

@@ -78,6 +78,8 @@ struct App {
     cut_writes: CancellationToken,
     closing: CancellationToken,
     readiness: health::Readiness,
+    /// `None` if it is not served.
+    document: Option<docs::Document>,
     /// The files of secrets and keys.
     files: Vec<Arc<dyn Reread>>,
 }
@@ -131,6 +133,10 @@ pub async fn start(config: &Config) -> Result<Gateway, StartError> {
     let files = app.files.clone();
     let following = AbortOnDropHandle::new(tokio::spawn(live::follow(files.clone(), reread)));
     let jwks = AbortOnDropHandle::new(tokio::spawn(app.edge.authenticator.follow()));
+    if let Some(document) = app.document.clone() {
+        // Beside the start, which it does not delay.
+        tokio::task::spawn_blocking(move || document.compress());
+    }
     let serving = run(app, listener, admin_listener, drain, stop.clone());
     let task = tokio::spawn(async move {
         serving.await;
@@ -244,8 +250,9 @@ impl App {
         let (api, _document) = routes::api().split_for_parts();
         let (open, _document) = routes::open().split_for_parts();
         let mut pages = open;
-        if config.docs_enabled {
-            pages = pages.merge(docs::docs(openapi::to_json(&document), public_url));
+        let document = config.docs_enabled.then(|| docs::Document::new(openapi::to_json(&document)));
+        if let Some(document) = &document {
+            pages = pages.merge(docs::docs(document.clone(), public_url));
         }
         let public = edge.protect(api.with_state(services)).merge(pages);
         let readiness = health::Readiness::default();
@@ -259,6 +266,7 @@ impl App {
             cut_writes,
             closing,
             readiness,
+            document,
             files,
         })
     }

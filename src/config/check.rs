@@ -56,7 +56,7 @@ impl<'a> Checker<'a> {
     /// The whole configuration. `has_file`: whether a file was given.
     pub(super) fn config(mut self, has_file: bool) -> Result<Config, ConfigError> {
         let Some(mut raw) = self.raw() else { return Err(ConfigError::new(self.errors)) };
-        let memory = self.memory(&mut raw);
+        let memory = self.memory(&raw);
         let sources = self.sources(&raw);
         let issuers = self.issuers(&raw.auth.issuers);
         let callers = self.callers(&raw.callers, &issuers);

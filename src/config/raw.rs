@@ -14,6 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::edge::ClientAddressHeader;
+use crate::memory::size;
 use crate::outbound::has_credentials;
 use crate::upstream::{HIDDEN, SourceConfig, hidden, is_plain, list, word};
 
@@ -54,10 +55,13 @@ pub struct Server {
     pub drain_timeout: Duration,
     #[serde(with = "crate::clock::duration")]
     pub merge_grace: Duration,
+    #[serde(serialize_with = "size::serialize")]
     pub body_limit: ByteSize,
-    /// Filled in by the check, as are the sizes of both stores.
+    /// Without it, or the sizes of the stores, they follow from the memory at hand.
+    #[serde(serialize_with = "size::serialize_optional")]
     pub memory_limit: Option<ByteSize>,
     /// Bytes a second.
+    #[serde(serialize_with = "size::serialize")]
     pub min_rate: ByteSize,
     #[serde(with = "crate::clock::duration")]
     pub body_timeout: Duration,
@@ -209,7 +213,9 @@ impl Default for Cursor {
 pub struct Idempotency {
     #[serde(with = "crate::clock::duration")]
     pub retention: Duration,
+    #[serde(serialize_with = "size::serialize_optional")]
     pub max_bytes: Option<ByteSize>,
+    #[serde(serialize_with = "size::serialize_optional")]
     pub max_bytes_per_caller: Option<ByteSize>,
 }
 
@@ -222,6 +228,7 @@ impl Default for Idempotency {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
+    #[serde(serialize_with = "size::serialize_optional")]
     pub max_bytes: Option<ByteSize>,
     #[serde(with = "crate::clock::duration")]
     pub fresh: Duration,

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::memory::body_cost;
 use crate::outbound::Way;
 use crate::telemetry;
 
-use super::Config;
+use super::{Config, memory};
 
 /// Returns the warnings about a valid configuration, in a sentence each.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -55,10 +54,6 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         "idempotency.max_bytes_per_caller is above idempotency.max_bytes: one caller can fill the store",
     );
     warn(
-        body_cost(server.body_limit) as u64 > config.memory.in_flight_per_caller(),
-        "server.body_limit is larger than one caller's share of the memory for bytes in flight allows: such bodies are refused",
-    );
-    warn(
         !config.auth.default_sources_all && config.callers.iter().all(|caller| caller.sources.is_none()),
         "auth.default_sources is \"none\" and no caller has sources: only tokens with the claim sources see any source",
     );
@@ -66,6 +61,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         !telemetry::applies_to_gateway(&config.log.level),
         "no directive of log.level applies to scrm_gateway: its log is off",
     );
+    warnings.extend(memory::warnings(config));
     for caller in config.callers.iter().filter(|caller| caller.sources.as_ref().is_some_and(Vec::is_empty)) {
         warnings
             .push(format!("the caller with subject \"{}\" has an empty list of sources and sees none", caller.subject));

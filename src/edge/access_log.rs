@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::error;
-use crate::model::CallerId;
+use crate::model::{CallerId, ProblemCode};
 use crate::service::QueriedSources;
 use crate::telemetry;
 use crate::trace::{self, TraceParent};
@@ -64,8 +64,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 impl AccessLine {
     /// Records the answer, counts the request in the metrics, and attaches the line to the response body.
     pub(super) fn follow(mut self, response: Response) -> Response {
-        let (status, code) =
-            (response.status().as_u16(), error::problem_of(&response).map(|problem| problem.code.as_str()));
+        let (status, code) = (response.status().as_u16(), error::code_of(&response).map(ProblemCode::as_str));
         self.answer = Some((status, code));
         self.count(status, code.unwrap_or_default());
         // The server drops the body of an answer to HEAD unread.

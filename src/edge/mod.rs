@@ -2,6 +2,7 @@
 
 mod access_log;
 mod address;
+mod answer;
 mod auth;
 mod compression;
 mod cors;
@@ -73,12 +74,13 @@ impl Edge {
                 // Who calls; a quota is of somebody.
                 .layer(from_fn_with_state(self.authenticator.clone(), auth::authenticate))
                 // Counts the caller and its requests in flight, and hands the handler all that the edge found out. After
-                // authentication: a stranger holds no permit, whatever it sends and however slowly it reads.
+                // authentication: a stranger holds no permit, whatever it sends and however slowly it reads. What is
+                // answered within is held until it is written, problems too.
                 .layer(from_fn_with_state(self.limits(), quota::limit))
                 // Only for callers who are known: compression costs more than everything else at the edge (ADR 0041).
                 .layer(from_fn(compression::keep_status))
                 .layer(compression::layer())
-                .map_response(compression::note_status),
+                .layer(from_fn(compression::note_answer)),
         )
     }
 
@@ -87,6 +89,7 @@ impl Edge {
             quotas: self.quotas.clone(),
             in_flight: ConcurrencyLimit::new(self.max_in_flight),
             memory: self.memory.clone(),
+            public_url: self.public_url.clone(),
         }
     }
 
@@ -108,7 +111,7 @@ impl Edge {
             ServiceBuilder::new()
                 // On whatever is answered below.
                 .map_response(hardening::add)
-                // Names the request, logs its end, and gives every problem its form: also those of the layers below.
+                // Names the request, logs its end, and gives the problems of all layers below their form.
                 .layer(from_fn_with_state(identification, request::identify))
                 // A panic is one 500, not a dropped connection.
                 .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -11,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 
 use crate::error::ceil_seconds;
-use crate::memory::{InFlight, Reservation};
+use crate::memory::InFlight;
 use crate::model::{Caller, Problem, ProblemCode};
 use crate::service::{QuotaHandle, RequestContext, Timings, Told};
 use crate::store::concurrency::{ConcurrencyLimit, Exceeded};
@@ -19,8 +18,8 @@ use crate::store::quota::{Charge, Quotas};
 use crate::upstream::Deadline;
 
 use super::access_log::AccessNotes;
+use super::answer;
 use super::deadline::TimeAllowed;
-use super::held::Held;
 use super::request::RequestId;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -31,6 +30,8 @@ pub(super) struct Limits {
     pub(super) quotas: Arc<Quotas>,
     pub(super) in_flight: ConcurrencyLimit,
     pub(super) memory: InFlight,
+    /// As in [`super::Edge`].
+    pub(super) public_url: Arc<str>,
 }
 
 pub(super) async fn limit(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
@@ -61,14 +62,15 @@ pub(super) async fn limit(State(limits): State<Limits>, mut request: Request, ne
                 deadline,
                 allowed,
                 quota: quota.clone(),
-                request_id,
+                request_id: request_id.clone(),
                 timings: timings.clone(),
                 told,
                 queried,
                 memory: memory.clone(),
                 permit: Some(permit.clone()),
             });
-            let mut response = hold(next.run(request).await, permit, memory);
+            let response = next.run(request).await;
+            let mut response = answer::hold(response, (&request_id, &limits.public_url), permit, memory);
             if let Some(spent) = spent(&timings) {
                 response.headers_mut().append(SERVER_TIMING, spent);
             }
@@ -79,15 +81,6 @@ pub(super) async fn limit(State(limits): State<Limits>, mut request: Request, ne
             with_headers(refusal.into_response(), &charge)
         }
     }
-}
-
-/// Keeps the permit, and a reservation of the bytes of the response, until it is written, however slowly it is read.
-fn hold<P: Send + Unpin + 'static>(response: Response, permit: P, memory: Arc<Reservation>) -> Response {
-    // Streams reserve what they hold themselves.
-    let bytes = response.body().size_hint().exact().unwrap_or(0);
-    memory.shrink_to(usize::try_from(bytes).unwrap_or(usize::MAX));
-    let memory = memory.is_counted().then_some(memory);
-    response.map(|body| Body::new(Held::new(body, (permit, memory))))
 }
 
 fn busy(exceeded: Exceeded) -> Problem {
@@ -132,48 +125,4 @@ fn caller_item(parameters: [(&'static str, u64); 2]) -> Option<HeaderValue> {
     }
     drop(item);
     HeaderValue::from_str(&list.finish()?).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt;
-
-    use super::*;
-
-    const MIB: usize = 1 << 20;
-
-    /// The reservation of a request, and an answer of a mebibyte.
-    async fn answer() -> (Arc<Reservation>, Response) {
-        let memory = InFlight::new(64 << 20).open(None);
-        memory.grow(4 * MIB).await.unwrap();
-        (memory.clone(), hold(Response::new(Body::from(vec![b'x'; MIB])), (), memory))
-    }
-
-    #[tokio::test]
-    async fn answer_is_reserved_until_it_is_written() {
-        let (memory, answer) = answer().await;
-        assert_eq!(memory.bytes(), MIB, "what it was made of is free");
-        let mut body = answer.into_body();
-        assert!(body.frame().await.is_some());
-        assert_eq!(Arc::strong_count(&memory), 2);
-        assert!(body.frame().await.is_none());
-        drop(body);
-        assert_eq!(Arc::strong_count(&memory), 1);
-    }
-
-    #[tokio::test]
-    async fn unwritten_answer_is_freed_when_the_caller_disconnects() {
-        let (memory, answer) = answer().await;
-        drop(answer);
-        assert_eq!(Arc::strong_count(&memory), 1);
-    }
-
-    #[tokio::test]
-    async fn small_answer_holds_no_memory() {
-        let memory = InFlight::new(64 << 20).open(None);
-        memory.grow(4 * MIB).await.unwrap();
-        let _answer = hold(Response::new(Body::from("small")), (), memory.clone());
-        assert_eq!(Arc::strong_count(&memory), 1);
-        assert!(!memory.is_counted());
-    }
 }

@@ -14,6 +14,8 @@ pub struct Limit {
     /// In bytes.
     pub bytes: u64,
     pub origin: Origin,
+    /// What the process can have, if that is less than a configured limit: bytes, and where they come from.
+    pub exceeded: Option<(u64, Origin)>,
 }
 
 /// Where a memory limit comes from.
@@ -23,7 +25,7 @@ pub enum Origin {
     Configured,
     /// The control group of the process, or one above it.
     ControlGroup,
-    /// The machine's memory, which is less than the control group's limit.
+    /// The machine's memory, which is less than the control group's limit or the default.
     Machine,
     /// None of these.
     Default,
@@ -40,19 +42,38 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// The limit that comes from here, as a noun phrase.
+    pub fn of_limit(self) -> &'static str {
+        match self {
+            Self::ControlGroup => "the limit of the control group",
+            Self::Machine => "the machine's memory",
+            Self::Configured => "server.memory_limit",
+            Self::Default => "the default",
+        }
+    }
+}
+
 impl Limit {
     /// The limit of this process. `configured` is `server.memory_limit`.
     pub fn of_process(configured: Option<u64>) -> Self {
-        configured.map_or_else(|| Self::below(Path::new("/")), |bytes| Self { bytes, origin: Origin::Configured })
+        Self::below(Path::new("/"), configured)
     }
 
-    /// The limit as the files below `root` report it: `proc` and `sys/fs/cgroup`.
-    fn below(root: &Path) -> Self {
-        let Some(group) = control_group(root) else { return Self { bytes: DEFAULT, origin: Origin::Default } };
-        match machine(root).filter(|machine| *machine < group) {
-            Some(bytes) => Self { bytes, origin: Origin::Machine },
-            None => Self { bytes: group, origin: Origin::ControlGroup },
+    /// The limit, where the files below `root` (`proc` and `sys/fs/cgroup`) report what the process can have.
+    fn below(root: &Path, configured: Option<u64>) -> Self {
+        let group = control_group(root).map(|bytes| (bytes, Origin::ControlGroup));
+        let machine = machine(root).map(|bytes| (bytes, Origin::Machine));
+        // Of two that are equal, the first counts.
+        let least = |limits: [Option<(u64, Origin)>; 2]| limits.into_iter().flatten().min_by_key(|(bytes, _)| *bytes);
+        let available = least([group, machine]);
+        if let Some(bytes) = configured {
+            let exceeded = available.filter(|(available, _)| *available < bytes);
+            return Self { bytes, origin: Origin::Configured, exceeded };
         }
+        let (bytes, origin) =
+            least([group.or(Some((DEFAULT, Origin::Default))), machine]).unwrap_or((DEFAULT, Origin::Default));
+        Self { bytes, origin, exceeded: None }
     }
 }
 
@@ -93,15 +114,20 @@ fn machine(root: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The limit that these files lead to.
-    fn found(files: &[(&str, &str)]) -> (u64, Origin) {
+    /// The limit that these files and `server.memory_limit` lead to.
+    fn limit(files: &[(&str, &str)], configured: Option<u64>) -> Limit {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
-        let limit = Limit::below(root.path());
+        Limit::below(root.path(), configured)
+    }
+
+    /// As [`limit`], for a limit that is not configured.
+    fn found(files: &[(&str, &str)]) -> (u64, Origin) {
+        let limit = limit(files, None);
         (limit.bytes, limit.origin)
     }
 
@@ -145,6 +171,27 @@ mod tests {
         assert_eq!(found(&[V2, own, machine]), (2 << 30, Origin::Machine));
         let own = ("sys/fs/cgroup/pod/gateway/memory.max", "1073741824");
         assert_eq!(found(&[V2, own, machine]), (1 << 30, Origin::ControlGroup));
+    }
+
+    #[test]
+    fn machine_with_less_memory_than_the_default_decides() {
+        assert_eq!(found(&[("proc/meminfo", "MemTotal: 524288 kB\n")]), (512 << 20, Origin::Machine));
+        assert_eq!(found(&[("proc/meminfo", "MemTotal: 2097152 kB\n")]), (DEFAULT, Origin::Default));
+    }
+
+    #[test]
+    fn configured_limit_reports_what_it_exceeds() {
+        let own = ("sys/fs/cgroup/pod/gateway/memory.max", "1073741824");
+        let machine = ("proc/meminfo", "MemTotal: 2097152 kB\n");
+        let exceeded = |files: &[(&str, &str)], bytes| {
+            let limit = limit(files, Some(bytes));
+            assert_eq!((limit.bytes, limit.origin), (bytes, Origin::Configured));
+            limit.exceeded
+        };
+        assert_eq!(exceeded(&[V2, own, machine], 100 << 30), Some((1 << 30, Origin::ControlGroup)));
+        assert_eq!(exceeded(&[V2, own, machine], 1 << 30), None);
+        assert_eq!(exceeded(&[machine], 100 << 30), Some((2 << 30, Origin::Machine)));
+        assert_eq!(exceeded(&[], 100 << 30), None, "nothing is known");
     }
 
     #[test]

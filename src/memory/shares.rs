@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use bytesize::ByteSize;
-
 use super::limit::Limit;
+use super::size::Exact;
 
-/// The smallest limit with which the gateway starts, in bytes.
-pub const LEAST_LIMIT: u64 = 64 << 20;
+/// The smallest limit with which the gateway starts, in bytes. With less, the shares do not hold what one caller may send.
+pub const LEAST_LIMIT: u64 = 256 << 20;
 
 const CACHE_PERCENT: u64 = 25;
 const IDEMPOTENCY_PERCENT: u64 = 6;
@@ -67,8 +66,8 @@ impl Shares {
 
 impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", ByteSize(self.limit.bytes), self.limit.origin)?;
-        let shown = |(name, bytes): (&str, u64)| format!("{} {}", name.replace('_', " "), ByteSize(bytes));
+        write!(f, "{} ({})", Exact(self.limit.bytes), self.limit.origin)?;
+        let shown = |(name, bytes): (&str, u64)| format!("{} {}", name.replace('_', " "), Exact(bytes));
         write!(f, ": {}", self.named().map(shown).join(", "))
     }
 }
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     fn limit(bytes: u64) -> Limit {
-        Limit { bytes, origin: Origin::Configured }
+        Limit { bytes, origin: Origin::Configured, exceeded: None }
     }
 
     #[test]

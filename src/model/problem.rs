@@ -103,7 +103,8 @@ pub struct Problem {
     /// Code and message of the source's own answer; `null` where the source sent none.
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,
-    /// Errors of the request, by parameter or position in the body. Empty where the request itself is valid.
+    /// Errors of the request, by parameter or position in the body. Empty where the request itself is valid. Of a body, at most
+    /// 10,000 errors and 1 MiB of them are listed.
     pub errors: Vec<Fault>,
     /// Becomes the `Retry-After` header.
     #[serde(skip)]
@@ -141,6 +142,19 @@ pub struct UpstreamReply {
     pub code: String,
     /// Message of the vendor.
     pub message: String,
+}
+
+/// Errors that are listed where there is no memory for all.
+const FEW_ERRORS: usize = 10;
+
+/// The most bytes that a text has in a JSON string.
+fn json_bytes(text: &str) -> usize {
+    let escaped = |byte| match byte {
+        b'"' | b'\\' => 2,
+        ..b' ' => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 /// Problem inside `meta`, a batch result or a stream.
@@ -205,6 +219,21 @@ impl Problem {
         Self { challenge: Some(challenge), ..problem }
     }
 
+    /// The most bytes that it has as JSON, without what the edge adds to it.
+    pub fn json_bytes(&self) -> usize {
+        let errors: usize = self.errors.iter().map(Fault::json_bytes).sum();
+        json_bytes(&self.detail) + errors
+    }
+
+    /// Leaves out all but the first few errors, and reports that in the detail.
+    pub fn truncate_errors(&mut self) {
+        if self.errors.len() > FEW_ERRORS {
+            self.errors.truncate(FEW_ERRORS);
+            self.errors.shrink_to_fit();
+            self.detail.push_str("; only the first errors are listed: the gateway has no memory left for the others");
+        }
+    }
+
     pub fn short(&self) -> ShortProblem {
         ShortProblem {
             code: self.code,
@@ -216,6 +245,13 @@ impl Problem {
 }
 
 impl Fault {
+    /// The most bytes that it has as JSON, in a list.
+    pub fn json_bytes(&self) -> usize {
+        const KEYS: usize = r#"{"pointer":null,"parameter":null,"code":"","detail":""},"#.len();
+        let place = self.pointer.as_deref().or(self.parameter.as_deref()).map_or(0, json_bytes);
+        KEYS + place + self.code.len() + json_bytes(&self.detail)
+    }
+
     pub fn parameter(name: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self { pointer: None, parameter: Some(name.to_owned()), code, detail: detail.into() }
     }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
 
+use crate::memory::ITEM_RESULT;
 use crate::model::{BatchAnswer, Problem, ProblemCode};
 use crate::service::batch::Target;
 use crate::store::idempotency::{
@@ -20,8 +21,6 @@ use super::{Services, cache_policy};
 
 const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotent-replayed";
-/// Room for one item's result, with a source's message of 200 characters.
-const RESULT_BYTES: usize = 1_200;
 
 /// The header, for the document.
 #[derive(utoipa::IntoParams)]
@@ -76,12 +75,12 @@ impl<'a> Once<'a> {
         write: impl Future<Output = Result<BatchAnswer, Problem>> + Send + 'static,
     ) -> Result<Response, Problem> {
         // Before anything is sent: the answer must not fail for want of memory.
-        self.target.context.reserve(self.items * RESULT_BYTES).await?;
+        self.target.context.reserve_for_batch(self.items * ITEM_RESULT).await?;
         let Some(key) = key(self.headers)? else {
             return write.await.map(|answer| cache_policy::uncached(&answer));
         };
         let key = IdempotencyKey { caller: self.target.context.caller.id.clone(), key };
-        match self.store.begin(&key, self.fingerprint, self.items * RESULT_BYTES) {
+        match self.store.begin(&key, self.fingerprint, self.items * ITEM_RESULT) {
             Begun::Run(claim) => {
                 let run = async move {
                     // What was lost midway may have changed something, and is not to be run again.

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use url::form_urlencoded;
 
-use crate::error::problem_of;
+use crate::error::code_of;
 use crate::model::Operation;
 use crate::service::RequestContext;
 
@@ -14,8 +14,8 @@ pub async fn tell(request: Request, next: Next) -> Response {
     let context = request.extensions().get::<RequestContext>().cloned();
     let told_of = context.zip(operation(&request));
     let response = next.run(request).await;
-    if let (Some((context, operation)), Some(problem)) = (told_of, problem_of(&response)) {
-        context.refused(operation, problem.code);
+    if let (Some((context, operation)), Some(code)) = (told_of, code_of(&response)) {
+        context.refused(operation, code);
     }
     response
 }

@@ -81,12 +81,28 @@ impl RequestContext {
         if self.caller.has(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
     }
 
-    /// Reserves memory.
+    /// Reserves memory for the answer to a read.
     ///
     /// # Errors
-    /// Those of [`no_memory`].
+    /// Those of [`no_memory`]; `source_bad_payload` if it can never fit.
     pub async fn reserve(&self, bytes: usize) -> Result<(), Problem> {
-        self.memory.grow(bytes).await.map_err(no_memory)
+        let too_large = || {
+            let detail = "the answer needs more memory than one request may use; ask one source alone, with the parameter source";
+            Problem::new(ProblemCode::SourceBadPayload, detail)
+        };
+        self.memory.grow(bytes).await.map_err(|refused| no_memory(refused, too_large))
+    }
+
+    /// Reserves memory for the answers to a batch, beside that of its body.
+    ///
+    /// # Errors
+    /// Those of [`no_memory`]; `payload_too_large` if it can never fit.
+    pub async fn reserve_for_batch(&self, bytes: usize) -> Result<(), Problem> {
+        let too_large = || {
+            let detail = "the batch needs more memory than the gateway has for one caller; send fewer items";
+            Problem::new(ProblemCode::PayloadTooLarge, detail)
+        };
+        self.memory.grow(bytes).await.map_err(|refused| no_memory(refused, too_large))
     }
 
     /// Begins the time of the work now: the body of a write may have taken longer to arrive than the work is allowed.
@@ -113,16 +129,14 @@ impl RequestContext {
 }
 
 /// The problem of a request for which there is no memory: `rate_limited` where the caller's other requests hold its share,
-/// else `overloaded`.
-pub fn no_memory(refused: Refused) -> Problem {
+/// `overloaded` where all requests hold all, and `too_large` where it can never fit.
+pub fn no_memory(refused: Refused, too_large: impl FnOnce() -> Problem) -> Problem {
     let (code, detail) = match refused {
         Refused::Caller => {
             (ProblemCode::RateLimited, "the caller's other requests use its share of the gateway's memory")
         }
         Refused::Total => (ProblemCode::Overloaded, "the gateway has no memory left for the request"),
-        Refused::TooLarge => {
-            (ProblemCode::Overloaded, "the request needs more memory than the gateway has for one caller")
-        }
+        Refused::TooLarge => return too_large(),
     };
     Problem::new(code, detail).with_retry_after(Duration::from_secs(1))
 }

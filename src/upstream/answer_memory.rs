@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use crate::memory::{Call, Refused, UNCOUNTED};
+use crate::memory::{Call, Refused, UNCOUNTED, WRITE_ANSWER};
 
 use super::Failure;
 use super::envelope::MAX_VALUES;
@@ -17,12 +17,11 @@ const PER_COMMA: usize = 120;
 const RAW_PER_BYTE: usize = 3;
 const RAW_PER_COMMA: usize = 100;
 const RAW_PER_OBJECT: usize = 700;
-/// What whoever sends a write reserves for its answer before, in bytes. Thus it can be read.
-pub const WRITE_ANSWER: usize = 512 * 1024;
 /// The least that is reserved at once while an answer arrives.
 const STEP: usize = 64 * 1024;
 /// The most of a body that is reserved ahead of its bytes.
 const MOST_AHEAD: usize = 1 << 20;
+
 /// What one call reserves for its answer.
 pub(super) struct AnswerMemory {
     /// `None`: the call is not charged.
@@ -30,11 +29,13 @@ pub(super) struct AnswerMemory {
     effect: Effect,
     /// Bytes that are reserved for this answer.
     reserved: usize,
-    has_waited: bool,
+    /// Whether the call waits for memory now.
+    is_waiting: bool,
 }
 
 impl AnswerMemory {
-    /// That of the call in progress. Of a read, what an earlier try has left is given back.
+    /// That of the call in progress. Of a read, what an earlier try has left is given back. For a write, [`WRITE_ANSWER`] bytes were
+    /// reserved before it is sent.
     pub(super) fn of_call(effect: Effect) -> Self {
         let call = Call::current();
         let reserved = match (&call, effect) {
@@ -44,7 +45,7 @@ impl AnswerMemory {
             }
             _ => WRITE_ANSWER,
         };
-        Self { call, effect, reserved, has_waited: false }
+        Self { call, effect, reserved, is_waiting: false }
     }
 
     /// Reserves room for this many bytes of a body.
@@ -59,9 +60,9 @@ impl AnswerMemory {
         self.reserve(cost(body, raw), 0).await
     }
 
-    /// The failure of a call that ran out of time, if it has waited for memory: then the source may not be at fault.
+    /// The failure of a call that ran out of time while it waited for memory: the source is not at fault.
     pub(super) fn late(&self) -> Option<Failure> {
-        self.has_waited.then(|| self.failure(Refused::Total))
+        self.is_waiting.then(|| self.failure(Refused::Total))
     }
 
     /// Reserves so many bytes for the answer in all, and more ahead if it has to reserve any.
@@ -75,10 +76,12 @@ impl AnswerMemory {
             biased;
             grown = &mut growing => grown,
             () = std::future::ready(()) => {
-                self.has_waited = true;
+                self.is_waiting = true;
                 growing.await
             }
         };
+        // A call that is cancelled during the wait does not get here.
+        self.is_waiting = false;
         grown.map_err(|refused| self.failure(refused))?;
         self.reserved += missing;
         Ok(())
@@ -98,7 +101,7 @@ impl AnswerMemory {
 }
 
 /// To be read after "the gateway has no" and before "left".
-const MEMORY: &str = "memory";
+const MEMORY: &str = "memory budget";
 const MEMORY_OF_CALLER: &str = "memory of the caller's share";
 
 /// Bytes that an answer takes from its arrival until the JSON for the caller is written.
@@ -112,4 +115,39 @@ fn cost(body: &[u8], raw: bool) -> usize {
     let (commas, objects) = (commas.min(MAX_VALUES), objects.min(MAX_VALUES));
     let plain = body.len() * PER_BYTE + commas * PER_COMMA;
     if raw { plain + body.len() * RAW_PER_BYTE + commas * RAW_PER_COMMA + objects * RAW_PER_OBJECT } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::memory::InFlight;
+    use crate::model::CallerId;
+
+    const MIB: usize = 1 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn timeout_is_excused_only_during_a_wait_for_memory() {
+        for effect in [Effect::Read, Effect::Write] {
+            let caller = CallerId { issuer: "login".into(), subject: "a".into() };
+            let share = InFlight::new(8 * MIB as u64).open(Some(caller));
+            share.grow(2 * MIB).await.unwrap();
+            let call = async {
+                let mut memory = AnswerMemory::of_call(effect);
+                assert_eq!(memory.late(), None);
+                assert!(timeout(Duration::from_millis(100), memory.received(MIB)).await.is_err());
+                assert!(memory.late().is_some(), "it waits");
+                let frees = async {
+                    sleep(Duration::from_millis(100)).await;
+                    share.shrink_to(0);
+                };
+                let (received, ()) = tokio::join!(memory.received(MIB), frees);
+                assert_eq!((received, memory.late()), (Ok(()), None), "the wait is over");
+            };
+            share.sibling().charged(false, call).await;
+        }
+    }
 }

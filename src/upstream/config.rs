@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
+use crate::memory::size;
 use crate::model::{Operation, SourceName};
 use crate::outbound::{self, Way};
 
@@ -135,7 +136,7 @@ struct Raw {
     read_timeout: Option<Duration>,
     #[serde(default = "default_max_in_flight")]
     max_in_flight: usize,
-    #[serde(default = "default_max_response")]
+    #[serde(default = "default_max_response", serialize_with = "size::serialize")]
     max_response: ByteSize,
     #[serde(default)]
     allow_http: bool,

@@ -67,7 +67,7 @@ pub enum Failure {
     /// The breaker is open; nothing was sent.
     #[error("the breaker is open")]
     CircuitOpen,
-    /// The gateway lacks a resource of its own, such as an open file, a local port or memory. The source is not at fault. No byte
+    /// The gateway lacks a resource of its own, such as an open file, a local port or memory, also of its memory budget. The source is not at fault. No byte
     /// of a write was sent; a read may have been. The text names the resource.
     #[error("the gateway has no {0} left")]
     Overloaded(&'static str),

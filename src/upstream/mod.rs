@@ -43,7 +43,6 @@ use crate::outbound::{ClientConfig, ClientError};
 
 use guard::{Credentials, Guard};
 
-pub use answer_memory::WRITE_ANSWER;
 pub use codes::{CodeClass, CodeTable, KnownCode};
 pub use config::{ConfigError, HIDDEN, HIDDEN_GIVEN, Kind, KindSettings, Settings, SourceConfig, hidden, source_keys};
 pub use error::{ClockRefused, Failure, UpstreamError};

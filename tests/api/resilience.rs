@@ -208,7 +208,8 @@ async fn answers<F: Future<Output = Reply>>(asked: &mut FuturesUnordered<F>, cou
 
 #[tokio::test]
 async fn a_source_whose_quota_is_waited_for_takes_no_place_from_the_other() {
-    let server = "max_in_flight = 40".to_owned();
+    // One caller has 40 of them.
+    let server = "max_in_flight = 160".to_owned();
     let juzibot = "max_in_flight = 4\nquota = { requests = 1, window = \"500ms\" }".to_owned();
     let gateway = Gateway::with(GatewayOptions { juzibot, server, ..GatewayOptions::default() }).await;
     let id = gateway.sandbox.state().people().featured().external_user_id;
@@ -228,7 +229,8 @@ async fn a_source_whose_quota_is_waited_for_takes_no_place_from_the_other() {
 
 #[tokio::test]
 async fn writes_that_a_source_does_not_answer_leave_room_for_reads_and_for_the_other_source() {
-    let server = "max_in_flight = 60".to_owned();
+    // One caller has 60 of them.
+    let server = "max_in_flight = 240".to_owned();
     let gateway =
         Gateway::with(GatewayOptions { juzibot: "max_in_flight = 4".to_owned(), server, ..GatewayOptions::default() })
             .await;

@@ -52,13 +52,13 @@ pub fn all() -> Vec<Row> {
             before: "408 MiB and 50 slots for 30 s", setup: stub(SMALL), load: |trial| Box::pin(bodies::run(trial)),
         },
         Row {
-            name: "c1", what: "20 readers of 2 MB pages that drain 70 KB every 45 s, `max_in_flight = 20`, 50 s",
+            name: "c1", what: "20 readers of 2 MB pages, half of them gzip, that drain 70 KB every 45 s, `max_in_flight = 20`, 50 s",
             before: "everyone else gets 503",
             setup: Setup { variables: &[("SERVER__MAX_IN_FLIGHT", "20")], ..stub(WIDE) },
             load: |trial| Box::pin(readers::few(trial)),
         },
         Row {
-            name: "c2", what: "1,100 such readers of 2 MB pages within 20 s, defaults, 50 s",
+            name: "c2", what: "1,100 such readers within 20 s, defaults, 50 s",
             before: "one caller takes all 1,024 slots", setup: stub(WIDE), load: |trial| Box::pin(readers::many(trial)),
         },
         Row {
@@ -108,7 +108,7 @@ pub fn all() -> Vec<Row> {
             setup: Setup { issuer: true, ..Setup::default() }, load: |trial| Box::pin(keys::run(trial)),
         },
         Row {
-            name: "j", what: "58 concurrent lists of a source with 440,000 values each, 8 s",
+            name: "j", what: "58 concurrent lists, half of them gzip, of a source with 440,000 values each, 8 s",
             before: "killed for memory", setup: stub(MANY_VALUES), load: |trial| Box::pin(lists::run(trial)),
         },
         Row {

@@ -1,4 +1,4 @@
-//! Readers that take their answers slowly: 70 KB every 45 s.
+//! Readers that take their answers slowly: 70 KB every 45 s. Half of the answers are compressed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::answers::{Answers, CLOSED};
 use crate::client::{LOAD, Reply, connect_narrow};
@@ -33,11 +33,13 @@ async fn run(trial: &Trial, readers: u32, ramp: Duration) -> Load {
     let (began, gateway) = (Instant::now(), trial.gateway.public);
     let mut tasks = JoinSet::new();
     for number in 0..readers {
-        let (answers, authorization) = (answers.clone(), token("load"));
+        let answers = answers.clone();
+        let encoding = if number % 2 == 1 { "accept-encoding: gzip\r\n" } else { "" };
+        let headers = format!("authorization: {}\r\n{encoding}", token("load"));
         tasks.spawn(async move {
             sleep_until(began + ramp * number / readers).await;
             while Instant::now() < began + LASTS {
-                if read_slowly(gateway, &authorization, began + LASTS, &answers).await.is_err() {
+                if read_slowly(gateway, &headers, began + LASTS, &answers).await.is_err() {
                     answers.add(CLOSED);
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -48,19 +50,12 @@ async fn run(trial: &Trial, readers: u32, ramp: Duration) -> Load {
     Load { answers, may_close: true, ..Load::default() }
 }
 
-async fn read_slowly(
-    gateway: SocketAddr,
-    authorization: &str,
-    until: Instant,
-    answers: &Answers,
-) -> std::io::Result<()> {
+async fn read_slowly(gateway: SocketAddr, headers: &str, until: Instant, answers: &Answers) -> std::io::Result<()> {
     let mut stream = connect_narrow(LOAD, gateway).await?;
-    let request = format!(
-        "GET /v1/customers?source=stub&limit=1000 HTTP/1.1\r\nhost: gateway\r\nauthorization: {authorization}\r\n\r\n"
-    );
+    let request = format!("GET /v1/customers?source=stub&limit=1000 HTTP/1.1\r\nhost: gateway\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut start = [0; 4096];
-    let length = tokio::time::timeout_at(until, stream.read(&mut start)).await??;
+    let length = timeout_at(until, stream.read(&mut start)).await??;
     let reply = Reply::parse(&start[..length]).ok_or(std::io::ErrorKind::UnexpectedEof)?;
     answers.add_reply(&reply);
     if reply.status != 200 {
@@ -73,7 +68,9 @@ async fn read_slowly(
         if next > until {
             return Ok(());
         }
-        drain(&mut stream, &mut part).await?;
+        // Once the answer has ended, nothing comes.
+        let Ok(drained) = timeout_at(until, drain(&mut stream, &mut part)).await else { return Ok(()) };
+        drained?;
     }
 }
 

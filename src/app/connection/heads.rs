@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
-use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
@@ -28,8 +27,6 @@ struct Heads {
 struct Head {
     /// The size of the buffer.
     capacity: usize,
-    /// Bytes of the head so far.
-    received: usize,
     since: Instant,
     signal: Arc<Signal>,
 }
@@ -42,10 +39,10 @@ struct Signal {
 }
 
 impl Head {
-    /// Bytes a second since the head began. A young one counts as a second old.
-    fn progress(&self) -> u64 {
-        let millis = self.since.elapsed().max(Duration::from_secs(1)).as_millis();
-        self.received as u64 * 1_000 / u64::try_from(millis).unwrap_or(u64::MAX)
+    /// Bytes held times the time that they have been held. Not bytes a second: a head that sends much at once and then stops has
+    /// a high rate, and an honest one of two packets a low one.
+    fn cost(&self) -> u128 {
+        self.capacity as u128 * self.since.elapsed().as_millis().max(1)
     }
 }
 
@@ -66,9 +63,9 @@ impl Heads {
         Some(head)
     }
 
-    /// The head with the least progress; of equals the oldest.
-    fn slowest(&self) -> Option<u64> {
-        self.by_id.iter().min_by_key(|(id, head)| (head.progress(), **id)).map(|(id, _)| *id)
+    /// The head that has cost most; of equals the oldest.
+    fn costliest(&self) -> Option<u64> {
+        self.by_id.iter().max_by_key(|(id, head)| (head.cost(), std::cmp::Reverse(**id))).map(|(id, _)| *id)
     }
 }
 
@@ -85,9 +82,9 @@ impl HeadShare {
         Self { budget, signal: Arc::default(), id: AtomicU64::new(0) }
     }
 
-    /// Counts an unfinished head of `received` bytes in a buffer of `capacity`. Closes the connections with the slowest heads
-    /// until it fits; returns whether this is one of them.
-    pub(super) fn count(&self, cx: &mut Context<'_>, received: usize, capacity: usize) -> bool {
+    /// Counts an unfinished head in a buffer of `capacity`. Closes the connections whose heads have cost most until it fits;
+    /// returns whether this is one of them.
+    pub(super) fn count(&self, cx: &mut Context<'_>, capacity: usize) -> bool {
         self.signal.waker.register(cx.waker());
         let mut heads = self.budget.lock();
         if self.is_closed() {
@@ -97,7 +94,7 @@ impl HeadShare {
             0 => {
                 heads.next += 1;
                 let id = heads.next;
-                let head = Head { capacity: 0, received, since: Instant::now(), signal: self.signal.clone() };
+                let head = Head { capacity: 0, since: Instant::now(), signal: self.signal.clone() };
                 heads.by_id.insert(id, head);
                 self.id.store(id, Ordering::Release);
                 id
@@ -107,12 +104,12 @@ impl HeadShare {
         let Heads { bytes, by_id, .. } = &mut *heads;
         if let Some(head) = by_id.get_mut(&id) {
             *bytes = *bytes - head.capacity + capacity;
-            (head.capacity, head.received) = (capacity, received);
+            head.capacity = capacity;
         }
         while heads.bytes > self.budget.max_bytes {
-            let Some(slowest) = heads.slowest().and_then(|id| heads.remove(id)) else { break };
-            slowest.signal.closed.store(true, Ordering::Release);
-            slowest.signal.waker.wake();
+            let Some(costliest) = heads.costliest().and_then(|id| heads.remove(id)) else { break };
+            costliest.signal.closed.store(true, Ordering::Release);
+            costliest.signal.waker.wake();
         }
         self.is_closed()
     }
@@ -121,12 +118,16 @@ impl HeadShare {
         self.signal.closed.load(Ordering::Acquire)
     }
 
-    /// Ends the count: the head is complete, or its connection closed.
-    pub(super) fn release(&self) {
+    /// Ends the count: the head is complete, or its connection closed. Returns the size of its buffer, 0 if it was not counted.
+    pub(super) fn release(&self) -> usize {
         // Another thread cannot begin a count: this is the connection's own.
-        if self.id.load(Ordering::Acquire) != 0 {
-            self.budget.lock().remove(self.id.swap(0, Ordering::AcqRel));
+        if self.id.load(Ordering::Acquire) == 0 {
+            return 0;
         }
+        let head = self.budget.lock().remove(self.id.swap(0, Ordering::AcqRel));
+        // A head that was chosen while it was being completed is answered.
+        self.signal.closed.store(false, Ordering::Release);
+        head.map_or(0, |head| head.capacity)
     }
 }
 
@@ -139,31 +140,43 @@ impl Drop for HeadShare {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+    use std::time::Duration;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn slowest_head_is_closed_when_budget_is_exceeded() {
+    async fn costliest_head_is_closed_when_budget_is_exceeded() {
         let cx = &mut Context::from_waker(Waker::noop());
         let budget = HeadBudget::new(100);
-        let [slow, fast, late] = [(); 3].map(|()| HeadShare::new(budget.clone()));
-        assert!(!slow.count(cx, 1, 40) && !fast.count(cx, 30, 40));
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(!late.count(cx, 1, 40), "one byte in a second is more than one in five");
-        assert_eq!([&slow, &fast, &late].map(HeadShare::is_closed), [true, false, false]);
-        assert_eq!(budget.lock().bytes, 80);
-        fast.release();
+        let [large, small, late] = [(); 3].map(|()| HeadShare::new(budget.clone()));
+        assert!(!large.count(cx, 60) && !small.count(cx, 8));
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert!(!late.count(cx, 40), "a young head costs less than an old one");
+        assert_eq!([&large, &small, &late].map(HeadShare::is_closed), [true, false, false]);
+        assert_eq!(budget.lock().bytes, 48);
+        assert_eq!([small.release(), small.release()], [8, 0], "released once");
         drop(late);
         assert!(matches!(&*budget.lock(), Heads { bytes: 0, by_id, .. } if by_id.is_empty()));
-        slow.release();
-        assert_eq!(budget.lock().bytes, 0, "released once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_whose_head_was_completed_meanwhile_goes_on() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let budget = HeadBudget::new(100);
+        let [first, second] = [(); 2].map(|()| HeadShare::new(budget.clone()));
+        assert!(!first.count(cx, 60));
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert!(!second.count(cx, 60) && first.is_closed());
+        first.release();
+        drop(second);
+        assert!(!first.count(cx, 60), "its next head has room");
     }
 
     #[tokio::test(start_paused = true)]
     async fn head_above_the_whole_budget_closes_itself() {
         let cx = &mut Context::from_waker(Waker::noop());
         let share = HeadShare::new(HeadBudget::new(100));
-        assert!(share.count(cx, 101, 101));
+        assert!(share.count(cx, 101));
         assert_eq!(share.budget.lock().bytes, 0);
     }
 }

@@ -105,7 +105,7 @@ impl ConnectionIo {
 
     /// Counts the buffer of an unfinished head, of which hyper offers the `spare` part. Returns whether the connection has to close.
     fn exceeds_head_budget(&self, cx: &mut Context<'_>, spare: usize) -> bool {
-        self.awaited == Awaited::Head && self.head.count(cx, self.head_bytes, self.head_bytes + spare)
+        self.awaited == Awaited::Head && self.head.count(cx, self.head_bytes + spare)
     }
 
     /// Reads through a small buffer of the stack: [`READ_BYTES`] at most, whatever hyper offers.

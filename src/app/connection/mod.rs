@@ -51,6 +51,9 @@ const UNSENT_BYTES: u32 = 64 * 1024;
 /// The most bytes of a request's head; hyper answers 431 above it, and above its 100 headers.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// A head that needs a larger buffer is its connection's last. hyper begins with a buffer of this size.
+const LARGE_HEAD_BYTES: usize = 8 * 1024;
+
 /// When connections end.
 #[derive(Clone)]
 pub(super) struct Phases {
@@ -90,7 +93,8 @@ pub(super) async fn serve(accepted: Accepted, router: Router, limits: Connection
     let io = ConnectionIo::new(stream, requests.clone(), head.clone(), limits.head_timeout, phases.stop.clone());
     let stop = phases.stop.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        head.release();
+        // What follows in its buffer would keep all of it, uncounted, for as long as the connection is idle.
+        let has_large_buffer = head.release() > LARGE_HEAD_BYTES;
         let answering = Answering::begin(&requests);
         let (mut request, unread) = RequestBody::track(request);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -99,7 +103,7 @@ pub(super) async fn serve(accepted: Accepted, router: Router, limits: Connection
         async move {
             let mut response = router.oneshot(request).await?;
             complete_head(&mut response);
-            if stop.is_cancelled() || unread.must_close() {
+            if stop.is_cancelled() || unread.must_close() || has_large_buffer {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             requests.set_unread_body(unread.is_left());

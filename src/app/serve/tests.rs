@@ -303,7 +303,7 @@ async fn connection_with_small_unread_body_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unfinished_heads_share_a_budget_and_slowest_is_closed() {
+async fn unfinished_heads_share_a_budget_and_costliest_is_closed() {
     let mut limits = limits(100);
     limits.connection.heads = HeadBudget::new(200 * 1024);
     let (address, _stop, _serving) =
@@ -311,22 +311,36 @@ async fn unfinished_heads_share_a_budget_and_slowest_is_closed() {
     let half = async |bytes: usize| {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: ").await.unwrap();
+        // In two reads, the second of which is counted.
+        tokio::time::sleep(Duration::from_millis(10)).await;
         client.write_all(&vec![b'x'; bytes]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         client
     };
-    let mut slow = half(1_000).await;
+    let mut oldest = half(50_000).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut fast = Vec::new();
+    let mut others = vec![half(50_000).await, half(50_000).await];
     for _ in 0..3 {
-        fast.push(half(50_000).await);
+        others.push(half(1_000).await);
     }
     let since = Instant::now();
-    assert_eq!(slow.read(&mut [0; 100]).await.unwrap_or(0), 0, "closed");
+    assert_eq!(oldest.read(&mut [0; 100]).await.unwrap_or(0), 0, "closed");
     assert!(since.elapsed() < Duration::from_secs(1), "by its timeout only: {:?}", since.elapsed());
-    for client in &mut fast {
+    for client in &mut others {
         client.write_all(b"\r\n\r\n").await.unwrap();
         assert!(answer(client).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_head_is_the_last_of_its_connection() {
+    let router = Router::new().route("/", get(|| async { "served" }));
+    let (address, _stop, _serving) = serving(router, DRAIN).await;
+    for (bytes, is_last) in [(4_000, false), (20_000, true)] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(bytes));
+        client.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(answer(&mut client).await.contains("connection: close"), is_last, "{bytes}");
     }
 }
 

@@ -20,6 +20,8 @@ const UNIT: usize = 1024;
 /// wait. They are part of what the limit leaves for the program.
 pub const UNCOUNTED: usize = 32 * 1024;
 const CALLERS_PART: usize = super::shares::CALLERS_PART;
+/// Divisor of all bytes: the quotient is what work that callers share may hold together.
+const SHARED_PART: usize = 2;
 /// The longest wait for bytes to become free.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -52,6 +54,8 @@ struct Inner {
     permits: Arc<Semaphore>,
     units: usize,
     callers: Arc<Callers>,
+    /// Of the work that callers share.
+    shared: Arc<Semaphore>,
 }
 
 type Callers = Mutex<HashMap<CallerId, Weak<Share>>>;
@@ -90,10 +94,13 @@ impl InFlight {
     pub fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes).unwrap_or(usize::MAX) / UNIT;
         let units = units.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Inner { permits: Arc::new(Semaphore::new(units)), units, callers: Arc::default() }))
+        let permits = |units| Arc::new(Semaphore::new(units));
+        let shared = permits(units / SHARED_PART);
+        Self(Arc::new(Inner { permits: permits(units), units, callers: Arc::default(), shared }))
     }
 
-    /// Opens an empty reservation: of a caller, or of work that callers share.
+    /// Opens an empty reservation: of a caller, or of work that callers share. The latter may hold half of all bytes together, so that
+    /// callers always find the other half.
     pub fn open(&self, caller: Option<CallerId>) -> Arc<Reservation> {
         Arc::new(Reservation { in_flight: self.clone(), caller, held: Mutex::default() })
     }
@@ -128,7 +135,9 @@ struct Held {
 #[derive(Debug)]
 struct Permits {
     of_all: OwnedSemaphorePermit,
-    of_caller: Option<(OwnedSemaphorePermit, Arc<Share>)>,
+    /// Of the caller's share, or of the part for work that callers share.
+    of_part: OwnedSemaphorePermit,
+    share: Option<Arc<Share>>,
     counted: Counted,
 }
 
@@ -178,6 +187,15 @@ impl Reservation {
         self.lock().bytes
     }
 
+    /// The most bytes that it may ever hold.
+    pub fn most(&self) -> usize {
+        self.most_units().saturating_mul(UNIT)
+    }
+
+    fn most_units(&self) -> usize {
+        self.in_flight.0.units / if self.caller.is_some() { CALLERS_PART } else { SHARED_PART }
+    }
+
     /// Whether bytes are counted, rather than few enough to be left out.
     pub fn is_counted(&self) -> bool {
         self.lock().permits.is_some()
@@ -189,22 +207,20 @@ impl Reservation {
     }
 
     async fn take(&self, units: usize) -> Result<Permits, Refused> {
-        let Inner { permits, units: all, .. } = &*self.in_flight.0;
-        let most = if self.caller.is_some() { all / CALLERS_PART } else { *all };
+        let Inner { permits, shared, .. } = &*self.in_flight.0;
         let held = self.lock().units();
-        let units = u32::try_from(units).ok().filter(|_| units + held <= most).ok_or(Refused::TooLarge)?;
+        let fits = units.saturating_add(held) <= self.most_units();
+        let units = u32::try_from(units).ok().filter(|_| fits).ok_or(Refused::TooLarge)?;
         let until = Instant::now() + PATIENCE;
-        let of_caller = match &self.caller {
-            Some(caller) => {
-                let share = self.in_flight.share(caller);
-                let permit = acquire(&share.permits, units, until).await.ok_or(Refused::Caller)?;
-                Some((permit, share))
-            }
-            None => None,
+        let share = self.caller.as_ref().map(|caller| self.in_flight.share(caller));
+        let (part, refused) = match &share {
+            Some(share) => (&share.permits, Refused::Caller),
+            None => (shared, Refused::Total),
         };
+        let of_part = acquire(part, units, until).await.ok_or(refused)?;
         let of_all = acquire(permits, units, until).await.ok_or(Refused::Total)?;
         let counted = Counted::new(of_all.num_permits());
-        Ok(Permits { of_all, of_caller, counted })
+        Ok(Permits { of_all, of_part, share, counted })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -251,16 +267,14 @@ impl Permits {
     /// Joins permits of the same caller.
     fn merge(&mut self, other: Self) {
         self.of_all.merge(other.of_all);
-        if let (Some((permit, _)), Some((more, _))) = (&mut self.of_caller, other.of_caller) {
-            permit.merge(more);
-        }
+        self.of_part.merge(other.of_part);
         self.counted.merge(other.counted);
     }
 
     fn split(&mut self, units: usize) -> Option<Self> {
         let of_all = self.of_all.split(units)?;
-        let of_caller = self.of_caller.as_mut().and_then(|(permit, share)| Some((permit.split(units)?, share.clone())));
-        Some(Self { of_all, of_caller, counted: self.counted.split(units) })
+        let of_part = self.of_part.split(units)?;
+        Some(Self { of_all, of_part, share: self.share.clone(), counted: self.counted.split(units) })
     }
 }
 
@@ -324,7 +338,7 @@ impl Drop for Growing<'_> {
 
 impl Refused {
     /// The limit that was reached, for the metric.
-    fn scope(self) -> &'static str {
+    pub fn scope(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Total => "total",

@@ -31,14 +31,40 @@ async fn reservation_is_returned_when_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn small_reservation_is_not_counted() {
-    let in_flight = InFlight::new(MIB as u64);
-    let all = in_flight.open(None);
-    all.grow(MIB + UNCOUNTED).await.unwrap();
+    let in_flight = InFlight::new(8 * MIB as u64);
+    let _all = exhausted(&in_flight).await;
     let small = in_flight.open(Some(caller("a")));
     assert_eq!(small.grow(UNCOUNTED).now_or_never(), Some(Ok(())));
     assert!(!small.is_counted());
     assert_eq!(small.grow(1).await, Err(Refused::Total));
     assert_eq!(small.bytes(), UNCOUNTED);
+}
+
+/// Reservations that hold all bytes: those of work that callers share, and of two callers.
+async fn exhausted(in_flight: &InFlight) -> Vec<Arc<Reservation>> {
+    let shared = in_flight.open(None);
+    shared.grow(4 * MIB + UNCOUNTED).await.unwrap();
+    let mut all = vec![shared];
+    for name in ["filler-1", "filler-2"] {
+        let filler = in_flight.open(Some(caller(name)));
+        filler.grow(2 * MIB + UNCOUNTED).await.unwrap();
+        all.push(filler);
+    }
+    assert_eq!(used(in_flight), 8 * MIB);
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_work_is_refused_at_half_and_callers_are_not() {
+    let in_flight = InFlight::new(8 * MIB as u64);
+    let shared = in_flight.open(None);
+    shared.grow(4 * MIB).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(in_flight.open(None).grow(MIB).await, Err(Refused::Total));
+    assert_eq!(begun.elapsed(), PATIENCE);
+    assert_eq!(in_flight.open(Some(caller("a"))).grow(2 * MIB).now_or_never(), Some(Ok(())));
+    shared.shrink_to(2 * MIB);
+    assert_eq!(in_flight.open(None).grow(MIB).now_or_never(), Some(Ok(())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,23 +82,21 @@ async fn caller_is_refused_at_its_share_and_others_are_not() {
 #[tokio::test(start_paused = true)]
 async fn exhausted_total_refuses_after_the_wait() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let shared = in_flight.open(None);
-    shared.grow(8 * MIB).await.unwrap();
+    let all = exhausted(&in_flight).await;
     let waiting = in_flight.open(Some(caller("a")));
     assert_eq!(waiting.grow(MIB).await, Err(Refused::Total));
     assert_eq!(waiting.bytes(), 0);
-    drop(shared);
+    drop(all);
     assert_eq!(used(&in_flight), 0, "nothing of the refused one is left");
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_reservation_gets_what_becomes_free() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let shared = in_flight.open(None);
-    shared.grow(8 * MIB).await.unwrap();
+    let all = exhausted(&in_flight).await;
     let frees = async {
         sleep(PATIENCE / 2).await;
-        shared.shrink_to(4 * MIB);
+        all[0].shrink_to(2 * MIB);
     };
     let waiting = in_flight.open(Some(caller("a")));
     let begun = Instant::now();
@@ -84,20 +108,20 @@ async fn waiting_reservation_gets_what_becomes_free() {
 async fn small_reservations_do_not_overtake_a_large_one() {
     let in_flight = InFlight::new(8 * MIB as u64);
     let shared = in_flight.open(None);
-    shared.grow(8 * MIB).await.unwrap();
+    shared.grow(4 * MIB).await.unwrap();
     let (large, small) = (in_flight.open(None), in_flight.open(None));
     let frees = async {
         sleep(PATIENCE / 4).await;
-        shared.shrink_to(6 * MIB);
-        sleep(PATIENCE / 4).await;
         shared.shrink_to(3 * MIB);
+        sleep(PATIENCE / 4).await;
+        shared.shrink_to(MIB / 2);
     };
     let order = Mutex::new(Vec::new());
     let grow = async |name, reservation: &Reservation, bytes| {
         let grown = reservation.grow(bytes).await;
         lock(&order).push((name, grown));
     };
-    tokio::join!(grow("large", &large, 4 * MIB), grow("small", &small, MIB), frees);
+    tokio::join!(grow("large", &large, 3 * MIB), grow("small", &small, MIB / 2), frees);
     assert_eq!(*lock(&order), [("large", Ok(())), ("small", Ok(()))]);
 }
 
@@ -108,7 +132,7 @@ async fn reservation_larger_than_its_share_is_refused_at_once() {
     assert_eq!(of_caller.grow(3 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
     of_caller.grow(MIB).await.unwrap();
     assert_eq!(of_caller.grow(2 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
-    assert_eq!(in_flight.open(None).grow(9 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
+    assert_eq!(in_flight.open(None).grow(5 * MIB).now_or_never(), Some(Err(Refused::TooLarge)));
     assert_eq!(of_caller.grow(usize::MAX).now_or_never(), Some(Err(Refused::TooLarge)));
     assert_eq!(of_caller.bytes(), MIB);
 }
@@ -117,8 +141,8 @@ async fn reservation_larger_than_its_share_is_refused_at_once() {
 async fn two_that_hold_a_part_and_want_more_are_not_blocked_for_longer_than_the_wait() {
     let in_flight = InFlight::new(8 * MIB as u64);
     let (one, other) = (in_flight.open(None), in_flight.open(None));
-    one.grow(4 * MIB).await.unwrap();
-    other.grow(4 * MIB).await.unwrap();
+    one.grow(2 * MIB).await.unwrap();
+    other.grow(2 * MIB).await.unwrap();
     let begun = Instant::now();
     let (first, second) = tokio::join!(one.grow(MIB), other.grow(MIB));
     assert_eq!((first, second), (Err(Refused::Total), Err(Refused::Total)));
@@ -128,12 +152,11 @@ async fn two_that_hold_a_part_and_want_more_are_not_blocked_for_longer_than_the_
 #[tokio::test(start_paused = true)]
 async fn given_up_wait_leaves_nothing_reserved() {
     let in_flight = InFlight::new(8 * MIB as u64);
-    let shared = in_flight.open(None);
-    shared.grow(8 * MIB).await.unwrap();
+    let all = exhausted(&in_flight).await;
     let waiting = in_flight.open(Some(caller("a")));
     assert!(tokio::time::timeout(PATIENCE / 2, waiting.grow(MIB)).await.is_err());
     assert_eq!(waiting.bytes(), 0);
-    drop(shared);
+    drop(all);
     assert_eq!(used(&in_flight), 0);
 }
 
@@ -201,9 +224,9 @@ proptest! {
                 let counted = |one: &Arc<Reservation>| one.lock().units() * UNIT;
                 prop_assert_eq!(open_ones.iter().map(counted).sum::<usize>(), used(&in_flight));
                 prop_assert!(used(&in_flight) <= 8 * MIB);
-                for at in 0..2 {
-                    let of_caller: usize = open_ones.iter().skip(at).step_by(3).map(counted).sum();
-                    prop_assert!(of_caller <= 2 * MIB);
+                for (at, most) in [2 * MIB, 2 * MIB, 4 * MIB].into_iter().enumerate() {
+                    let of_one: usize = open_ones.iter().skip(at).step_by(3).map(counted).sum();
+                    prop_assert!(of_one <= most);
                 }
             }
             drop(open_ones);

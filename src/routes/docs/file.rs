@@ -25,7 +25,7 @@ pub(super) const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-
 /// For addresses whose content changes with the program or its configuration.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// A file in the coding that it was made in. The other coding is made once, when it is first requested.
+/// A file in the coding that it was made in. The other coding is made once, when it is first needed.
 pub(super) struct EmbeddedFile {
     content_type: HeaderValue,
     hash: String,
@@ -87,6 +87,11 @@ impl EmbeddedFile {
         headers.insert(CACHE_CONTROL, cache_control);
         headers.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
         response
+    }
+
+    /// Makes the compressed form now.
+    pub(super) fn compress(&self) {
+        self.gzip();
     }
 
     fn full(&self, is_gzip: bool) -> Response {

@@ -21,10 +21,23 @@ use crate::model::{Problem, ProblemCode};
 
 use file::{EmbeddedFile, REVALIDATE};
 
-/// The routes of the documentation; `openapi_json` is the document as it is served, `public_url` the address in it under which
-/// callers reach the service.
-pub fn docs(openapi_json: String, public_url: Option<&Url>) -> Router {
-    let document = Arc::new(EmbeddedFile::plain("application/json", openapi_json.into()));
+/// The document as `/openapi.json` serves it. Cheap to clone.
+#[derive(Clone)]
+pub struct Document(Arc<EmbeddedFile>);
+
+impl Document {
+    pub fn new(openapi_json: String) -> Self {
+        Self(Arc::new(EmbeddedFile::plain("application/json", openapi_json.into())))
+    }
+
+    /// Compresses it, so that no request has to. Blocks for some 10 ms.
+    pub fn compress(&self) {
+        self.0.compress();
+    }
+}
+
+/// The routes of the documentation; `public_url` is the address in the document under which callers reach the service.
+pub fn docs(Document(document): Document, public_url: Option<&Url>) -> Router {
     let serve = move |headers: HeaderMap| async move { document.respond(&headers, REVALIDATE) };
     let files = get(|uri: Uri, headers: HeaderMap| async move { swagger_ui_file(&uri, &headers) });
     let headers = page_headers(public_url);

@@ -15,7 +15,7 @@ use crate::service::RequestContext;
 use crate::store::idempotency::Fingerprint;
 
 use super::body_memory::BodyMemory;
-use super::pace::{BodyPace, PacedBody, TooSlow};
+use super::pace::{BadTransfer, BodyPace, PacedBody};
 
 /// The most bytes of a body; none where nobody said.
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,16 +89,18 @@ async fn read(mut body: Body, most: usize, mut memory: BodyMemory<'_>) -> Result
     if announced > most {
         return Err(too_large());
     }
-    memory.reserve(announced, most).await?;
-    let mut bytes = Vec::with_capacity(announced);
+    let mut bytes = Vec::new();
+    bytes.reserve_exact(memory.reserve(announced, most).await?);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| TooSlow::problem(&error))?;
+        let frame = frame.map_err(|error| BadTransfer::problem(&error))?;
         // Trailers say nothing here.
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > most - bytes.len() {
             return Err(too_large());
         }
-        memory.reserve(bytes.len() + data.len(), most).await?;
+        let reserved = memory.reserve(bytes.len() + data.len(), most).await?;
+        // No more than is reserved: the vector would double its size.
+        bytes.reserve_exact(reserved - bytes.len());
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
@@ -111,4 +113,25 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::memory::InFlight;
+
+    #[tokio::test]
+    async fn chunked_body_has_little_spare_capacity() {
+        let memory = InFlight::new(64 << 20).open(None);
+        let chunks = stream::iter((0..1_100).map(|_| Ok::<_, Infallible>(Bytes::from_static(&[b' '; 1_000]))));
+        let bytes = read(Body::from_stream(chunks), 8 << 20, BodyMemory::new(Some(&memory))).await.unwrap();
+        assert_eq!(bytes.len(), 1_100_000);
+        assert!(bytes.capacity() <= 1_100_000 * 9 / 8, "{}", bytes.capacity());
+        assert!(memory.bytes() >= bytes.capacity() * 5 / 2, "the capacity is reserved");
+    }
 }

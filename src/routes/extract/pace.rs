@@ -1,4 +1,4 @@
-//! Bodies that arrive too slowly.
+//! Bodies that arrive too slowly, or in too small pieces.
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -15,12 +15,21 @@ use crate::pace::{Pace, Transfer};
 #[derive(Debug, Clone, Copy)]
 pub struct BodyPace(pub Pace);
 
-/// The error of a body that arrives too slowly.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the body did not arrive in time")]
-pub struct TooSlow;
+/// Chunks that a body may have however small they are. Each costs some microseconds, and six bytes or more on the wire.
+const FREE_CHUNKS: usize = 16_384;
+/// The least average size of further chunks, in bytes.
+const LEAST_CHUNK_BYTES: usize = 256;
 
-impl TooSlow {
+/// Why a body is not read to its end.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum BadTransfer {
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the body has too many small chunks")]
+    TooFine,
+}
+
+impl BadTransfer {
     /// The problem of a body that could not be read.
     pub fn problem(error: &axum::Error) -> Problem {
         // Each layer around the body wraps its errors once more.
@@ -31,12 +40,14 @@ impl TooSlow {
     }
 }
 
-/// A body that ends with [`TooSlow`] as soon as it is slower than the pace. Its time begins when it is first polled, which is
+/// A body that ends with [`BadTransfer`] as soon as it is slower than the pace, or comes in too many pieces. Its time begins when it is first polled, which is
 /// when a caller that expects `100 Continue` may send it.
 pub(super) struct PacedBody {
     body: Body,
     pace: Pace,
     transfer: Option<Transfer>,
+    chunks: usize,
+    bytes: usize,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -44,7 +55,14 @@ impl PacedBody {
     /// Returns the body with its pace watched, or as it is without one.
     pub fn wrap(body: Body, pace: Option<BodyPace>) -> Body {
         let Some(BodyPace(pace)) = pace else { return body };
-        Body::new(Self { body, pace, transfer: None, timer: Box::pin(tokio::time::sleep(pace.timeout)) })
+        Body::new(Self {
+            body,
+            pace,
+            transfer: None,
+            chunks: 0,
+            bytes: 0,
+            timer: Box::pin(tokio::time::sleep(pace.timeout)),
+        })
     }
 
     fn transfer(&mut self) -> &mut Transfer {
@@ -67,11 +85,16 @@ impl hyper::body::Body for PacedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => self.poll_late(cx).map(|()| Some(Err(axum::Error::new(TooSlow)))),
+            Poll::Pending => self.poll_late(cx).map(|()| Some(Err(axum::Error::new(BadTransfer::TooSlow)))),
             polled @ Poll::Ready(_) => {
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
                     self.transfer().add(bytes);
+                    self.bytes = self.bytes.saturating_add(bytes);
+                    self.chunks += 1;
+                    if self.chunks > FREE_CHUNKS + self.bytes / LEAST_CHUNK_BYTES {
+                        return Poll::Ready(Some(Err(axum::Error::new(BadTransfer::TooFine))));
+                    }
                 }
                 polled
             }
@@ -110,7 +133,7 @@ mod tests {
         });
         let body = PacedBody::wrap(Body::from_stream(chunks), Some(BodyPace(pace)));
         let since = Instant::now();
-        let problem = body.collect().await.err().map(|error| TooSlow::problem(&error).detail);
+        let problem = body.collect().await.err().map(|error| BadTransfer::problem(&error).detail);
         (problem, since.elapsed())
     }
 
@@ -120,10 +143,19 @@ mod tests {
         let ms = Duration::from_millis;
         // Nothing, a byte a second, and half of the rate.
         assert_eq!(read(1, 1, ms(100_000)).await, (late.clone(), ms(10_000)));
-        assert_eq!(read(100, 1, ms(1_000)).await, (late.clone(), ms(10_000)));
+        let (problem, took) = read(100, 1, ms(1_000)).await;
+        assert_eq!((problem, took.as_secs()), (late.clone(), 10));
         let (problem, took) = read(100, 4 * 1024, ms(1_000)).await;
         assert_eq!(problem, late);
         assert!((ms(18_000)..ms(22_000)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_in_tiny_chunks_is_refused_and_in_small_ones_read() {
+        let (problem, _) = read(20_000, 1, Duration::ZERO).await;
+        assert_eq!(problem.as_deref(), Some("the body has too many small chunks"));
+        assert_eq!(read(16_000, 1, Duration::ZERO).await.0, None);
+        assert_eq!(read(40_000, 256, Duration::ZERO).await.0, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,14 +18,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::memory::{BATCH_CALLS, WRITE_ANSWER};
 use crate::model::{
     BatchAnswer, BatchResults, BatchSummary, FollowUp, ItemResult, ItemStatus, Meta, Operation, Problem, ProblemCode,
     Remark, ShortProblem, SourceReport, SourceStatus,
 };
 use crate::trace;
-use crate::upstream::{
-    AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WRITE_ANSWER, WriteReply,
-};
+use crate::upstream::{AddFollowUps, Deadline, FollowUpEntry, Progress, SetRemarks, Source, UpstreamError, WriteReply};
 
 use super::details::Details;
 use super::failure::{foremost, log};
@@ -33,9 +32,6 @@ use super::{RequestContext, Sources, Trail, now};
 use chunk::{Chunk, Pending, cut, group, single};
 use outcome::ChunkOutcome;
 use under_way::{UnderWay, Waiting, cut_off};
-
-/// Chunks of one batch that are under way at once.
-const CHUNKS_AT_ONCE: usize = 4;
 
 /// Sends batches.
 #[derive(Clone)]
@@ -123,7 +119,7 @@ impl Batches {
     {
         let Target { context, source, .. } = target;
         // Before anything is sent, so that no source's answer about a write fails to be read for want of memory.
-        context.reserve(chunks.len().min(CHUNKS_AT_ONCE) * WRITE_ANSWER).await?;
+        context.reserve_for_batch(chunks.len().min(BATCH_CALLS) * WRITE_ANSWER).await?;
         context.quota.charge_in_all(chunks.len())?;
         let begun = Instant::now();
         context.queried.add(&source.name);
@@ -143,7 +139,7 @@ impl Batches {
             }
         };
         loop {
-            while under_way.len() < CHUNKS_AT_ONCE {
+            while under_way.len() < BATCH_CALLS {
                 if context.deadline.0 <= Instant::now() {
                     let detail = format!("source {}: the batch's time was over before this was sent", source.name);
                     let problem = Problem::new(ProblemCode::SourceTimeout, detail);
@@ -184,8 +180,10 @@ impl Batches {
         let memory = target.context.memory.clone();
         let sending = progress.clone();
         let writing = async move {
-            // The items stay reserved until the chunk has ended, whoever still waits for it.
-            let mut write = pin!(memory.charged(false, sending.of(write)));
+            // The items stay reserved until the chunk has ended, whoever still waits for it. What its answer needs beyond
+            // `WRITE_ANSWER` is given back then.
+            let answer = memory.sibling();
+            let mut write = pin!(answer.charged(false, sending.of(write)));
             let reply = tokio::select! {
                 biased;
                 reply = &mut write => reply,

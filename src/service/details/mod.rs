@@ -312,7 +312,7 @@ impl Details {
 impl Inner {
     async fn load(&self, key: DetailKey, number: u64, get: &Arc<dyn GetCustomer>, request: &GetRequest) -> Loaded {
         let begun = Instant::now();
-        // Of no caller: others may join the load.
+        // Of no caller: others may join the load. Such loads have half of the bytes in flight together.
         let memory = self.memory.open(None);
         let mut record =
             memory.charged(false, get.get(request, Deadline(begun + self.load_timeout))).await.map_err(|error| {

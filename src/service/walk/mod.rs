@@ -1,5 +1,5 @@
 //! All of a source's customers, one after the other (contract §3.4, NDJSON): memory is bounded by two upstream pages,
-//! the one being given out and the one being read ahead, however slow the reader is.
+//! the one being given out and the one being read ahead, however slow the reader is. Pages that are large are not read ahead.
 
 mod seen;
 mod slots;
@@ -72,7 +72,7 @@ impl Walks {
     pub async fn begin(&self, context: &RequestContext, query: &ListQuery) -> Result<Walk, Problem> {
         let (open, state) = self.lists.open(context, query, MAX_LIMIT)?;
         let slot = self.slots.take(&context.caller.id)?;
-        let page = open.read_for(context, &state).await?;
+        let page = decoded(open.read_for(context, &state).await?);
         let mut walk = Walk {
             reader: Arc::new(Reader { open, quota: context.quota.clone(), page_timeout: self.page_timeout }),
             cursors: self.lists.cursors.clone(),
@@ -129,11 +129,14 @@ pub struct Walk {
     _slot: Slot,
 }
 
-/// The next page, being read.
+/// The next page.
 struct Ahead {
     state: WalkState,
-    page: AbortOnDropHandle<Result<ReadPage, Problem>>,
+    /// `None`: it is read when the page in hand has been given out.
+    page: Option<Reading>,
 }
+
+type Reading = AbortOnDropHandle<Result<ReadPage, Problem>>;
 
 struct Reader {
     open: OpenList,
@@ -145,8 +148,26 @@ impl Reader {
     /// Waits for quota rather than fail: the reader has asked for everything, and will get it.
     async fn read(&self, state: &WalkState) -> Result<ReadPage, Problem> {
         self.quota.wait_for_one().await;
-        self.open.read(state, Deadline(Instant::now() + self.page_timeout)).await
+        self.open.read(state, Deadline(Instant::now() + self.page_timeout)).await.map(decoded)
     }
+
+    /// Reads a page in a task of its own.
+    fn start(self: &Arc<Self>, state: &WalkState) -> Reading {
+        let (reader, state) = (self.clone(), state.clone());
+        AbortOnDropHandle::new(tokio::spawn(trace::carried(async move { reader.read(&state).await })))
+    }
+}
+
+/// A page whose answer has been decoded. Only a part of its rows is written at once, so it gives back what only decoding needed.
+fn decoded(page: ReadPage) -> ReadPage {
+    page.memory.shrink_to(page.memory.bytes() / DECODED_PART);
+    page
+}
+
+/// Whether the next page may be read while this one is given out: decoding one like it takes [`DECODED_PART`] times what is left of
+/// this one. A page of more than half of a share would leave too little for that.
+fn may_read_ahead(memory: &Reservation) -> bool {
+    memory.bytes().saturating_mul(DECODED_PART) <= memory.most() / 2
 }
 
 impl Walk {
@@ -165,6 +186,10 @@ impl Walk {
             let Some(Ahead { state, page }) = self.ahead.take() else {
                 return Some(self.end());
             };
+            let page = page.unwrap_or_else(|| {
+                self.memory.shrink_to(0);
+                self.reader.start(&state)
+            });
             let read = tokio::select! {
                 read = page => read,
                 () = self.closing.cancelled() => continue,
@@ -209,22 +234,19 @@ impl Walk {
         }
     }
 
-    /// Turns to a page that was read, and begins to read the one after it.
+    /// Turns to a page that was read, and begins to read the one after it, unless the page is large.
     fn take(&mut self, state: WalkState, page: ReadPage) {
         let total = page.total.or(state.total);
         for warning in page.warnings {
             // In a stream there is no page for it to point at.
             self.warn(Warning { pointer: None, ..warning });
         }
+        self.memory = page.memory;
         self.ahead = page.next.map(|state| {
-            let (reader, wanted) = (self.reader.clone(), state.clone());
-            let page = AbortOnDropHandle::new(tokio::spawn(trace::carried(async move { reader.read(&wanted).await })));
+            let page = may_read_ahead(&self.memory).then(|| self.reader.start(&state));
             Ahead { state, page }
         });
         self.rows = page.rows.into_iter();
-        // The answer is decoded, and only a part of the rows is written at once.
-        page.memory.shrink_to(page.memory.bytes() / DECODED_PART);
-        self.memory = page.memory;
         // Of a page that a cursor points into, the rows before it were given out already.
         self.rows.by_ref().take(state.offset as usize).for_each(drop);
         self.reader.open.audit(self.rows.as_slice().iter().flatten().count(), OK);

@@ -202,7 +202,7 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
             with("[server]\npublic_url = \"https://user:CANARY@gateway.example\""),
             ["server.public_url", FILE, "without user"],
         ),
-        (with("[server]\nmemory_limit = \"63MiB\""), ["server.memory_limit", FILE, "expected at least 64.0 MiB"]),
+        (with("[server]\nmemory_limit = \"255MiB\""), ["server.memory_limit", FILE, "expected at least 256 MiB"]),
         (
             with("[server]\nmemory_limit = \"1GiB\"\n[cache]\nmax_bytes = \"600MiB\""),
             ["cache.max_bytes", FILE, CACHE_TOO_LARGE],
@@ -212,7 +212,7 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
             [
                 "idempotency.max_bytes",
                 FILE,
-                "cache.max_bytes (256.0 MiB by default) and idempotency.max_bytes (400.0 MiB)",
+                "cache.max_bytes (256 MiB, default) + idempotency.max_bytes (400 MiB) exceed 614 MiB",
             ],
         ),
         (with("[auth]\nleeway = \"5m\""), ["auth.leeway", FILE, "at most 30s"]),
@@ -233,8 +233,8 @@ async fn what_makes_no_sense_is_told_and_no_secret_with_it() {
     }
 }
 
-const CACHE_TOO_LARGE: &str = "cache.max_bytes (600.0 MiB) and idempotency.max_bytes (61.0 MiB by default) may have 60 % of \
-    the memory limit of 1.0 GiB (server.memory_limit) together, which is 614.0 MiB";
+const CACHE_TOO_LARGE: &str = "cache.max_bytes (600 MiB) + idempotency.max_bytes (61 MiB, default) exceed 614 MiB, 60 % of \
+    the memory limit (1 GiB); lower one of them or raise server.memory_limit";
 const CALLER: &str = "issuer = \"login\"\nsubject = \"s\"\n";
 /// The issuer of the base by another name, for its next secret.
 const LOGIN_AGAIN: &str = r#"

@@ -1,5 +1,6 @@
 //! The memory budget: what requests in flight may hold, in total and of one caller.
 
+mod answers;
 mod bodies;
 mod metrics;
 mod sources;
@@ -10,10 +11,10 @@ use tokio::net::TcpStream;
 
 use crate::support::{GatewayOptions, Token};
 
-/// The smallest limit: 19 MiB are in flight, 4.75 MiB of them of one caller.
-const LIMIT: &str = "memory_limit = \"64MiB\"";
-/// A body that takes most of a caller's share: 2.5 times its bytes are reserved.
-const MOST_OF_A_SHARE: usize = 1_900_000;
+/// The smallest limit: 76 MiB are in flight, 19 MiB of them of one caller.
+const LIMIT: &str = "memory_limit = \"256MiB\"";
+/// A body that takes most of a caller's share: 2.5 times its bytes are reserved. What is left is for the answers to a batch.
+const MOST_OF_A_SHARE: usize = 6_600_000;
 
 fn options() -> GatewayOptions {
     GatewayOptions { server: LIMIT.to_owned(), ..GatewayOptions::default() }
@@ -43,8 +44,10 @@ async fn stalled(url: &str, subject: &str, length: usize) -> TcpStream {
 /// Stalled bodies that hold nearly all memory, of one caller each.
 async fn exhausted(url: &str) -> Vec<TcpStream> {
     let mut all = Vec::new();
-    for number in 0..4 {
-        all.push(stalled(url, &format!("filler-{number}"), MOST_OF_A_SHARE).await);
+    for (number, length) in
+        [MOST_OF_A_SHARE, MOST_OF_A_SHARE, MOST_OF_A_SHARE, MOST_OF_A_SHARE, 5_200_000].iter().enumerate()
+    {
+        all.push(stalled(url, &format!("filler-{number}"), *length).await);
     }
     all
 }

@@ -1,6 +1,13 @@
-//! Answers of sources that do not fit.
+//! Answers of sources that do not fit, and those that fit because others have been given back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 
 use crate::support::{Behaviour, Gateway, GatewayOptions, RawSource, Reply, Vendor};
 
@@ -51,7 +58,7 @@ async fn health(gateway: &Gateway) -> Value {
 
 #[tokio::test]
 async fn list_without_memory_is_overloaded_and_not_held_against_the_source() {
-    let source = source(300_000).await;
+    let source = source(900_000).await;
     let gateway = before(&source, "").await;
     let held = stalled(&gateway.url, "greedy", MOST_OF_A_SHARE).await;
     let list = "/v1/customers?source=juzibot";
@@ -69,7 +76,7 @@ async fn list_without_memory_is_overloaded_and_not_held_against_the_source() {
 
 #[tokio::test]
 async fn source_timeout_during_a_wait_for_memory_is_overloaded() {
-    let source = source(300_000).await;
+    let source = source(900_000).await;
     let gateway = Gateway::with(GatewayOptions {
         juzibot_url: Some(source.url.clone()),
         // Shorter than the wait for memory.
@@ -87,7 +94,7 @@ async fn source_timeout_during_a_wait_for_memory_is_overloaded() {
 
 #[tokio::test]
 async fn stream_that_does_not_fit_is_refused_and_one_that_does_is_complete() {
-    let source = source(300_000).await;
+    let source = source(900_000).await;
     let gateway = before(&source, "").await;
     let held = stalled(&gateway.url, "greedy", MOST_OF_A_SHARE).await;
     let (path, ndjson) = ("/v1/customers?source=juzibot", ("accept", "application/x-ndjson"));
@@ -103,7 +110,7 @@ async fn stream_that_does_not_fit_is_refused_and_one_that_does_is_complete() {
 
 #[tokio::test]
 async fn list_that_can_never_fit_is_a_bad_payload() {
-    let source = source(1_100_000).await;
+    let source = source(4_100_000).await;
     let gateway = before(&source, "").await;
     let problem = gateway.get("/v1/customers?source=juzibot").await.problem(502, "source_bad_payload");
     assert!(problem["detail"].as_str().unwrap().contains("more memory than one request may use"), "{problem}");
@@ -134,5 +141,105 @@ async fn detail_without_memory_is_reported_in_the_merge_and_replaced_by_a_stale_
         (&health["breaker"], &health["state"], &health["last_error"]),
         (&"closed".into(), &"ok".into(), &Value::Null)
     );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn merged_detail_that_can_never_fit_is_a_bad_payload() {
+    let name = "n".repeat(5_000_000);
+    let customer = json!({"externalUserId": "wm-one", "unionId": "o-one", "name": name});
+    let juzibot = Vendor::Juzibot.ok(customer).to_string();
+    let row = json!({"externalUserId": "wm-one", "unionId": "o-one", "qwUserId": "dowen", "wechatNickname": name});
+    let tanma = Vendor::Tanma.ok(json!([row])).to_string();
+    let source = RawSource::deciding(move |request| {
+        let is_tanma = request.lines().next().unwrap().contains("/qw-details");
+        Behaviour::http("200 OK\nContent-Type: application/json", if is_tanma { &tanma } else { &juzibot })
+    })
+    .await;
+    let gateway = before(&source, "").await;
+    for source in ["juzibot", "tanma"] {
+        gateway.get(&format!("/v1/customers/wm-one?source={source}")).await.ok();
+    }
+    let problem = gateway.get("/v1/customers/wm-one").await.problem(502, "source_bad_payload");
+    assert!(problem["detail"].as_str().unwrap().contains("more memory than one request may use"), "{problem}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn chunk_gives_its_answers_memory_back_when_it_ends() {
+    // Each answer takes 3 MB: four fit into the caller's share, and ten do not.
+    let answer = format!("{{\"errcode\": 0, \"errmsg\": \"ok\", \"fail_list\": []}}{}", " ".repeat(600_000));
+    let source = RawSource::that(Behaviour::http("200 OK\nContent-Type: application/json", &answer)).await;
+    let gateway = before(&source, "").await;
+    let item = |n: usize| json!({"staff_id": "rocky", "union_id": format!("o-{n}"), "remark": "r"});
+    let batch = json!({"items": (0..500).map(item).collect::<Vec<_>>()});
+    let answer = gateway.post("/v1/remarks?source=juzibot", &batch).await.ok();
+    assert_eq!(answer["data"]["summary"]["succeeded"], 500, "{}", answer["data"]["summary"]);
+    gateway.stop().await;
+}
+
+/// So many pages of Tanma's list, each of one customer whose name has so many bytes. Notifies when the second one is requested.
+async fn pages(pages: usize, bytes: usize) -> (RawSource, Arc<Notify>) {
+    let (calls, second) = (AtomicUsize::default(), Arc::new(Notify::new()));
+    let notify = second.clone();
+    let name = "n".repeat(bytes);
+    let source = RawSource::deciding(move |_request| {
+        let page = calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if page == 2 {
+            notify.notify_one();
+        }
+        let row = json!({"customerId": page, "qwUserId": "dowen", "wechatNickname": name});
+        let mut data = json!({"list": [row]});
+        if page < pages {
+            data["nextCursor"] = format!("page-{}", page + 1).into();
+        }
+        Behaviour::http("200 OK\nContent-Type: application/json", &Vendor::Tanma.ok(data).to_string())
+    })
+    .await;
+    (source, second)
+}
+
+#[tokio::test]
+async fn stream_of_large_pages_does_not_read_ahead_and_is_complete() {
+    // A page takes 14 of 19 MiB while it is decoded.
+    let (source, _) = pages(3, 2_800_000).await;
+    let gateway = before(&source, "").await;
+    let stream = ("accept", "application/x-ndjson");
+    let stream = gateway
+        .get_with("/v1/customers?source=tanma&staff_id=dowen", &[("authorization", &bearer("reader")), stream])
+        .await;
+    assert_eq!(stream.status, 200);
+    let last: Value = serde_json::from_str(stream.body.lines().last().unwrap()).unwrap();
+    assert_eq!(last["end"]["count"], 3, "{last}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn page_read_ahead_holds_half_of_its_decoding() {
+    // Decoding a page takes 7 MB: two pages hold 7 MB once they are decoded.
+    let (source, second) = pages(12, 1_400_000).await;
+    let gateway = Gateway::with(GatewayOptions { tanma_url: Some(source.url.clone()), ..options() }).await;
+    let address = gateway.url.trim_start_matches("http://");
+    let reader = TcpSocket::new_v4().unwrap();
+    reader.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut reader = reader.connect(address.parse().unwrap()).await.unwrap();
+    let authorization = bearer("reader");
+    let head = format!(
+        "GET /v1/customers?source=tanma&staff_id=dowen HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\
+         accept: application/x-ndjson\r\n\r\n"
+    );
+    reader.write_all(head.as_bytes()).await.unwrap();
+    second.notified().await;
+    // Until the page has arrived.
+    for _ in 0..20 {
+        get(&gateway, "other", "/v1/me").await.ok();
+    }
+    // 10.5 MB of 19.9 MB.
+    let mut body = br#"{"items": [{"staff_id": "rocky", "union_id": "o-one", "remark": "x"}]}"#.to_vec();
+    body.resize(4_200_000, b' ');
+    let headers = [("authorization", &*authorization), ("content-type", "application/json")];
+    let reply = gateway.send(Method::POST, "/v1/remarks?source=juzibot", &headers, Some(body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    drop(reader);
     gateway.stop().await;
 }

@@ -77,7 +77,11 @@ impl Vendor {
     /// A gateway whose source of this kind is at `url`, with these keys of its section, and classes of codes, a line
     /// each.
     pub async fn gateway(self, url: &str, keys: &str, codes: &str) -> Gateway {
-        let mut options = GatewayOptions::default();
+        self.gateway_with(GatewayOptions::default(), url, keys, codes).await
+    }
+
+    /// As [`Self::gateway`], with further options.
+    pub async fn gateway_with(self, mut options: GatewayOptions, url: &str, keys: &str, codes: &str) -> Gateway {
         let url = Some(url.to_owned());
         match self {
             Self::Juzibot => {

@@ -77,6 +77,18 @@ impl WireRequest {
         (!answer.is_empty()).then(|| WireReply::parse(answer))
     }
 
+    /// Sends the request to the gateway at this URL, and reads only the first byte of the answer, over a receive buffer that holds
+    /// little of the rest.
+    pub async fn send_unread(&self, url: &str) -> TcpStream {
+        let address: SocketAddr = url.trim_start_matches("http://").parse().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(&self.bytes(&address.to_string())).await.unwrap();
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        stream
+    }
+
     /// The same of whatever listens there.
     pub async fn send_to(&self, address: SocketAddr) -> Option<WireReply> {
         let answer = exchange(address, &self.bytes(&address.to_string())).await;
@@ -86,13 +98,8 @@ impl WireRequest {
 
 /// Sends a GET and reads only the first byte of its answer, over a receive buffer that holds little of the rest.
 pub async fn unread_answer(gateway: &Gateway, target: &str, authorization: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let mut stream = socket.connect(gateway.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
-    let head = format!("GET {target} HTTP/1.1\r\nhost: gateway.test\r\nauthorization: {authorization}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.read_exact(&mut [0; 1]).await.unwrap();
-    stream
+    let request = WireRequest { authorization: Some(authorization.to_owned()), ..WireRequest::get(target) };
+    request.send_unread(&gateway.url).await
 }
 
 /// Sends bytes as they are; gives all that comes back until the connection is closed.

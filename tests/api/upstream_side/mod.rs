@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{Gateway, Reply, Vendor};
+use crate::support::{Gateway, GatewayOptions, Reply, Vendor};
 
 const VENDORS: [Vendor; 2] = [Vendor::Juzibot, Vendor::Tanma];
 
@@ -30,8 +30,14 @@ struct Bytes {
 
 impl Bytes {
     async fn of(vendor: Vendor, keys: &str) -> Self {
+        Self::with_memory(vendor, keys, "1GiB").await
+    }
+
+    /// As [`Self::of`], with this `server.memory_limit`.
+    async fn with_memory(vendor: Vendor, keys: &str, limit: &str) -> Self {
         let source = MockServer::start().await;
-        let gateway = vendor.gateway(&source.uri(), &format!("{ALONE}\n{keys}"), "").await;
+        let options = GatewayOptions { server: format!("memory_limit = \"{limit}\""), ..GatewayOptions::default() };
+        let gateway = vendor.gateway_with(options, &source.uri(), &format!("{ALONE}\n{keys}"), "").await;
         Self { vendor, gateway, source, details: AtomicU64::default() }
     }
 

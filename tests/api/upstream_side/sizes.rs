@@ -218,7 +218,8 @@ fn full_rows(rows: usize, relations: usize, tags: usize) -> Value {
 
 #[tokio::test]
 async fn the_largest_page_is_read_whole_and_one_of_a_million_values_is_not() {
-    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    // One caller's share holds them: their number is the limit here.
+    let stage = Bytes::with_memory(Vendor::Juzibot, "", "8GiB").await;
     // Of the most rows that are asked for, each with more than anybody has.
     stage.are(Vendor::Juzibot.ok(full_rows(1_000, 10, 5)).to_string()).await;
     let page = stage.gateway.get("/v1/customers?source=juzibot&limit=1000").await.ok();
@@ -242,6 +243,19 @@ async fn the_largest_page_is_read_whole_and_one_of_a_million_values_is_not() {
         stage.answer(ResponseTemplate::new(status).set_body_raw(body.clone(), "text/html")).await;
         stage.list().await.problem(answered, code);
     }
+    stage.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn page_larger_than_a_share_is_refused_for_its_memory() {
+    let stage = Bytes::of(Vendor::Juzibot, "").await;
+    stage.are(envelope(&format!("\"data\": [], \"unknown\": {}", times("{\"a\": 1}", 200_000)))).await;
+    stage.list().await.ok();
+    let problem = stage.raw_list().await.problem(502, "source_bad_payload");
+    assert!(
+        problem["detail"].as_str().unwrap().ends_with("it needs more memory than one request may use"),
+        "{problem}"
+    );
     stage.gateway.stop().await;
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Field<T> {
 /// A text after its check.
 pub(super) struct Checked<T> {
     /// `None` if the text cannot be used.
-    value: Option<T>,
+    pub(super) value: Option<T>,
     flaws: Vec<Flaw>,
 }
 
@@ -77,12 +77,14 @@ impl Field<String> {
     }
 }
 
-/// Checks an id. One that is malformed is returned as well: it may still be a duplicate.
+/// Checks an id. One that is malformed is returned as well, because it may still be a duplicate; one that is too long is not copied.
 pub(super) fn id(id: &str) -> Checked<String> {
+    if id.len() > MAX_ID_CHARS {
+        let flaw = ("too_long", format!("at most {MAX_ID_CHARS} characters are taken"));
+        return Checked { value: None, flaws: vec![flaw] };
+    }
     let flaw = if id.is_empty() {
         Some(("empty", "is empty".to_owned()))
-    } else if id.len() > MAX_ID_CHARS {
-        Some(("too_long", format!("at most {MAX_ID_CHARS} characters are taken")))
     } else if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         Some(("malformed", "expected visible ASCII characters".to_owned()))
     } else {

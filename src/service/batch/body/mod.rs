@@ -23,6 +23,8 @@ const MAX_ID_CHARS: usize = 128;
 /// The most errors that are reported: more than a batch of the largest size has if each of its fields is wrong. Only unknown or
 /// repeated keys could be more.
 const MAX_FAULTS: usize = 10 * MAX_BATCH_ITEMS;
+/// The most bytes of JSON of these errors. A batch of the largest size has fewer if each of its fields is wrong in every way.
+const MAX_FAULT_BYTES: usize = 1024 * 1024;
 
 /// Parses the body of `/v1/remarks`.
 ///
@@ -67,20 +69,37 @@ fn parse<D: ItemDraft>(body: &[u8]) -> Result<Vec<D::Item>, Problem> {
 
 /// The validation errors found so far.
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+struct Faults {
+    list: Vec<Fault>,
+    /// Bytes of the list as JSON.
+    bytes: usize,
+}
 
 impl Faults {
     fn add(&mut self, pointer: String, code: &'static str, detail: impl Into<String>) {
-        if self.0.len() < MAX_FAULTS {
-            self.0.push(Fault::at(pointer, code, detail));
+        self.push(Fault::at(pointer, code, detail));
+    }
+
+    fn push(&mut self, fault: Fault) {
+        let bytes = self.bytes + fault.json_bytes();
+        if self.list.len() < MAX_FAULTS && bytes <= MAX_FAULT_BYTES {
+            self.bytes = bytes;
+            self.list.push(fault);
+        } else {
+            // Later ones are left out even if they are smaller.
+            self.bytes = MAX_FAULT_BYTES;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.list.len() >= MAX_FAULTS || self.bytes >= MAX_FAULT_BYTES
     }
 
     /// Reports the keys of an object that are not among `known`.
     fn unknown_keys<'k>(&mut self, pointer: &str, keys: impl Iterator<Item = &'k String>, known: &[&str]) {
         for key in keys.filter(|key| !known.contains(&key.as_str())) {
             // A suggestion costs more than the key, and a body may have very many keys.
-            if self.0.len() >= MAX_FAULTS {
+            if self.is_full() {
                 return;
             }
             let shown: String = key.chars().filter(|c| !c.is_control()).take(MAX_ID_CHARS).collect();
@@ -90,16 +109,15 @@ impl Faults {
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
-    fn append(&mut self, mut more: Self) {
-        more.0.truncate(MAX_FAULTS - self.0.len());
-        self.0.append(&mut more.0);
+    fn append(&mut self, more: Self) {
+        more.list.into_iter().for_each(|fault| self.push(fault));
     }
 
     fn result<T>(self, value: T) -> Result<T, Problem> {
-        if self.0.is_empty() { Ok(value) } else { Err(Problem::faults(ProblemCode::ValidationFailed, self.0)) }
+        if self.is_empty() { Ok(value) } else { Err(Problem::faults(ProblemCode::ValidationFailed, self.list)) }
     }
 }
 

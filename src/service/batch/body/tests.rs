@@ -87,6 +87,31 @@ fn every_value_counts_wherever_it_is() {
 }
 
 #[test]
+fn errors_of_the_largest_batch_are_all_reported() {
+    // Each field is wrong in each way in which it can be.
+    let (id, text) = ("é".repeat(10), "\\u0001".repeat(151));
+    let item = format!(r#"{{"staff_id":"{id}","union_id":"{id}","remark":"{text}","description":"{text}"}}"#);
+    let problem = problem(format!(r#"{{"items":[{}]}}"#, vec![item; 1_000].join(",")).as_bytes());
+    // The first item repeats none before it.
+    assert_eq!(problem.errors.len(), 7 * 1_000 - 1);
+    assert!(serde_json::to_vec(&problem).unwrap().len() < 1024 * 1024);
+}
+
+#[test]
+fn errors_are_limited_in_bytes() {
+    let keys = |item: usize| {
+        (0..10).map(|key| format!("\"{}{item:03}{key}\":0", "é".repeat(46))).collect::<Vec<_>>().join(",")
+    };
+    let items: Vec<_> = (0..1_000).map(|item| format!("{{{}}}", keys(item))).collect();
+    let problem = problem(format!(r#"{{"items":[{}],"x":1}}"#, items.join(",")).as_bytes());
+    let length = serde_json::to_vec(&problem).unwrap().len();
+    assert!((1_000_000..1024 * 1024 + 1_000).contains(&length), "{length}");
+    let errors = &problem.errors;
+    assert_eq!(errors[0].pointer.as_deref(), Some("/x"));
+    assert!(errors.len() > 2_000 && errors.last().unwrap().pointer.as_deref() > Some("/items/2"), "{}", errors.len());
+}
+
+#[test]
 fn long_keys_stay_unknown_and_distinct() {
     let (whole, long) = ("k".repeat(50), "k".repeat(1_000_000));
     let body = format!("{{\"{whole}\": 1, \"{long}\": 2, \"{long}k\": 3}}");
@@ -111,4 +136,14 @@ fn content_is_limited_in_characters() {
         assert_eq!((errors.len(), errors[0].code), (1, "too_long"), "{character}");
         assert_eq!(errors[0].detail, "is 10001 characters long, at most 10000 are taken");
     }
+}
+
+#[test]
+fn too_long_id_is_reported_and_not_compared() {
+    let id = "a".repeat(129);
+    let item = format!(r#"{{"staff_id":"{id}","union_id":"o","remark":"r"}}"#);
+    let body = format!(r#"{{"items":[{item},{item}]}}"#);
+    assert_eq!(places(&body, "too_long"), ["/items/0/staff_id", "/items/1/staff_id"]);
+    assert_eq!(places(&body, "duplicate"), [""; 0]);
+    assert!(fields::id(&id).value.is_none() && fields::id(&id[..128]).value.is_some());
 }
