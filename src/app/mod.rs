@@ -156,6 +156,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration, stop: CancellationToken) {
     app.readiness.set(true);
     let (edge, idempotency) = (app.edge, app.idempotency);
+    let (log, last_log) = (edge.clone(), edge.clone());
     let sweeper = tokio::spawn(async move {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -163,10 +164,11 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
             idempotency.sweep();
         }
     });
-    let upkeep = tokio::spawn(async {
+    let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(telemetry::metrics::UPKEEP_EVERY).await;
             telemetry::metrics::upkeep();
+            log.log_omitted();
         }
     });
     // The admin port outlives the public one, so that probes see the drain.
@@ -193,6 +195,7 @@ async fn run(app: App, public: TcpListener, admin: TcpListener, drain: Duration,
     }
     sweeper.abort();
     upkeep.abort();
+    last_log.log_omitted();
     admin_stop.cancel();
     let _ended = admin.await;
 }
@@ -251,7 +254,7 @@ impl App {
         if let Some(document) = &document {
             pages = pages.merge(docs::docs(document.clone(), public_url));
         }
-        let public = edge.protect(api.with_state(services)).merge(edge.limit_public(pages));
+        let public = edge.protect(api.with_state(services)).merge(pages);
         let readiness = health::Readiness::default();
         Ok(Self {
             public: edge.enclose(public),

@@ -1,5 +1,6 @@
 //! The access log: one line per request, written when the last byte of its answer has been sent or the caller has
-//! disconnected. It has no path and no query, for these hold customers' ids.
+//! disconnected. It has no path and no query, for these hold customers' ids. Requests that are refused by address have at most
+//! one line a second.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -19,10 +20,13 @@ use crate::service::QueriedSources;
 use crate::telemetry;
 use crate::trace::{self, TraceParent};
 
+use super::refusal_log::RefusalLog;
+
 /// Facts that inner layers record about a request for its access line. Clones belong to the same request.
 #[derive(Clone, Default)]
 pub(super) struct AccessNotes {
     caller: Arc<OnceLock<CallerId>>,
+    refusals: Arc<OnceLock<Arc<RefusalLog>>>,
     pub(super) sources: QueriedSources,
 }
 
@@ -30,9 +34,14 @@ impl AccessNotes {
     pub(super) fn set_caller(&self, caller: &CallerId) {
         self.caller.get_or_init(|| caller.clone());
     }
+
+    /// Marks the request as refused by address: its line is written only if the log admits it.
+    pub(super) fn set_refused(&self, refusals: &Arc<RefusalLog>) {
+        self.refusals.get_or_init(|| refusals.clone());
+    }
 }
 
-/// The line of one request; written when it is dropped.
+/// The line of one request; written when it is dropped, unless the request was refused by address and the line is omitted.
 pub(super) struct AccessLine {
     pub(super) span: Span,
     pub(super) trace: Option<TraceParent>,
@@ -81,6 +90,9 @@ impl Drop for AccessLine {
                 "client disconnected before the response"
             }
         };
+        if self.notes.refusals.get().is_some_and(|refusals| !refusals.admit()) {
+            return;
+        }
         let caller = self.notes.caller.get();
         let _entered = self.span.enter();
         tracing::info!(

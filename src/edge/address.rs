@@ -1,25 +1,33 @@
-//! A limit by client address before authentication: it guards the signature check.
+//! A limit by client address before everything else: preflights and malformed messages count as well.
 //!
 //! It counts by bucket rather than by address, so that its memory is bounded whoever comes (docs/adr/0014).
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request};
-use axum::response::IntoResponse;
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use ipnet::IpNet;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_governor::GovernorError;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
-use tower_governor::{GovernorError, GovernorLayer};
+use tower_http::cors::CorsLayer;
 
 use crate::model::{Problem, ProblemCode};
 use crate::store::quota::QuotaConfig;
 
+use super::access_log::AccessNotes;
 use super::forwarded::{self, ClientAddressHeader};
+use super::message;
+use super::refusal_log::RefusalLog;
 
 /// How many buckets there are. All of them in use take some 10 MB.
 const BUCKETS: u64 = 1 << 18;
@@ -39,6 +47,43 @@ pub struct AddressLimitConfig {
 pub struct AddressLimit {
     governor: Arc<GovernorConfig<ClientAddress, NoOpMiddleware>>,
     client: ClientAddress,
+    refusals: Arc<RefusalLog>,
+}
+
+/// Configuration of [`limit`].
+#[derive(Clone)]
+pub(super) struct Limit {
+    pub(super) by: AddressLimit,
+    /// The layer that adds the CORS headers to a refusal.
+    pub(super) cors: Option<CorsLayer>,
+}
+
+/// Counts every request and refuses it if its address has sent too many.
+pub(super) async fn limit(State(limit): State<Limit>, request: axum::extract::Request, next: Next) -> Response {
+    let problem = match limit.by.check(&request) {
+        Ok(()) => return next.run(request).await,
+        Err(problem) => problem,
+    };
+    if let Some(notes) = request.extensions().get::<AccessNotes>() {
+        notes.set_refused(&limit.by.refusals);
+    }
+    // A refusal costs the client its connection, unless the connection belongs to a proxy, which sends requests of other clients
+    // over it. What follows an ambiguous message may be part of it.
+    let closes = limit.by.client.is_peer(&request) || message::fault(&request).is_some();
+    let mut response = match limit.cors {
+        // A page may read why it was refused. CorsLayer would answer a preflight itself.
+        Some(cors) if request.method() != Method::OPTIONS => with_cors(&cors, problem, request).await,
+        _ => problem.into_response(),
+    };
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn with_cors(cors: &CorsLayer, problem: Problem, request: axum::extract::Request) -> Response {
+    let refuse = service_fn(move |_request| std::future::ready(Ok::<_, Infallible>(problem.clone().into_response())));
+    cors.layer(refuse).oneshot(request).await.unwrap_or_else(|never| match never {})
 }
 
 impl AddressLimit {
@@ -47,7 +92,8 @@ impl AddressLimit {
             ClientAddress { trusted: config.trusted_proxies.into(), header: config.header, seed: RandomState::new() };
         let mut builder = GovernorConfigBuilder::default().key_extractor(client.clone());
         builder.period(config.quota.period()).burst_size(config.quota.burst.get());
-        Self { governor: Arc::new(builder.finish().expect("period and burst are above 0")), client }
+        let governor = Arc::new(builder.finish().expect("period and burst are above 0"));
+        Self { governor, client, refusals: Arc::default() }
     }
 
     /// How a request's client is found.
@@ -55,18 +101,19 @@ impl AddressLimit {
         self.client.clone()
     }
 
-    pub(super) fn layer(&self) -> GovernorLayer<ClientAddress, NoOpMiddleware, axum::body::Body> {
-        GovernorLayer::new(self.governor.clone()).error_handler(|error| match error {
-            GovernorError::TooManyRequests { wait_time, .. } => {
-                // The crate rounds down; a second more is never too early.
-                Problem::new(ProblemCode::RateLimited, "too many requests from this address")
-                    .with_retry_after(Duration::from_secs(wait_time + 1))
-                    .into_response()
-            }
-            GovernorError::UnableToExtractKey | GovernorError::Other { .. } => {
-                Problem::new(ProblemCode::Internal, "the client's address is not known").into_response()
-            }
+    /// Counts a request.
+    fn check<T>(&self, request: &Request<T>) -> Result<(), Problem> {
+        let unknown = |_| Problem::new(ProblemCode::Internal, "the client's address is not known");
+        let bucket = self.client.extract(request).map_err(unknown)?;
+        self.governor.limiter().check_key(&bucket).map_err(|until| {
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            Problem::new(ProblemCode::RateLimited, "too many requests from this address").with_retry_after(wait)
         })
+    }
+
+    /// Logs how many access lines of refused requests were omitted.
+    pub(super) fn log_omitted(&self) {
+        self.refusals.flush();
     }
 
     pub(super) fn sweep(&self) {
@@ -104,6 +151,12 @@ impl ClientAddress {
         Some(self.client(peer.0.ip().to_canonical(), request.headers()))
     }
 
+    /// Whether the client is the peer itself, so that the connection is its own.
+    fn is_peer<T>(&self, request: &Request<T>) -> bool {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        peer.is_some_and(|peer| self.of(request) == Some(peer.0.ip().to_canonical()))
+    }
+
     /// Walks from the peer leftwards through what proxies wrote, as long as the one who says it is trusted. A proxy of ours
     /// that names no address is believed no further: then it is counted itself.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -136,6 +189,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::time::Duration;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use crate::error;
 use crate::memory::Reservation;
 
 use super::compression;
-use super::overload::Held;
+use super::held::Held;
 
 /// Bytes of a problem besides its errors and its detail: the names of its fields, ids, a source's message.
 const PROBLEM_BYTES: usize = 4 * 1024;

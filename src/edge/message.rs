@@ -18,7 +18,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-fn fault(request: &Request) -> Option<&'static str> {
+/// Returns what makes the message ambiguous.
+pub(super) fn fault(request: &Request) -> Option<&'static str> {
     let headers = request.headers();
     if request.version() == Version::HTTP_11 && !has_one_host(headers) {
         return Some("expected one Host header, a host with or without a port");

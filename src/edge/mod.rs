@@ -9,9 +9,10 @@ mod cors;
 mod deadline;
 mod forwarded;
 mod hardening;
+mod held;
 mod message;
-mod overload;
 mod quota;
+mod refusal_log;
 mod request;
 
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ pub use auth::{Auth, Authenticator, CallerConfig, Issuer, IssuerKeys, JwksUrl, K
 pub use cors::Cors;
 pub use deadline::Timeouts;
 pub use forwarded::ClientAddressHeader;
-pub(crate) use overload::Held;
+pub(crate) use held::Held;
 
 /// What the edge needs to decide.
 #[derive(Clone)]
@@ -83,11 +84,6 @@ impl Edge {
         )
     }
 
-    /// What stands before the routes that need no caller.
-    pub fn limit_public(&self, pages: Router) -> Router {
-        pages.layer(from_fn_with_state(overload::public_permits(self.max_in_flight), overload::shed))
-    }
-
     fn limits(&self) -> quota::Limits {
         quota::Limits {
             quotas: self.quotas.clone(),
@@ -102,17 +98,13 @@ impl Edge {
         let methods = self.methods.clone();
         let mut router = router
             .fallback(|| async { Problem::new(ProblemCode::NotFound, "no such route") })
-            .method_not_allowed_fallback(async move |path: MatchedPath| method_not_allowed(&methods, &path))
-            .layer(
-                ServiceBuilder::new()
-                    // The narrow budget before the shared one: an address that floods is refused before it
-                    // costs a signature check.
-                    .layer(self.address_limit.layer()),
-            );
-        if let Some(cors) = self.cors.layer() {
+            .method_not_allowed_fallback(async move |path: MatchedPath| method_not_allowed(&methods, &path));
+        let cors = self.cors.layer();
+        if let Some(cors) = &cors {
             // Preflights are answered here; without origins, no page of another origin may call.
-            router = router.layer(cors);
+            router = router.layer(cors.clone());
         }
+        let limit = address::Limit { by: self.address_limit.clone(), cors };
         let identification =
             request::Identification { client: self.address_limit.client(), public_url: self.public_url.clone() };
         router.layer(
@@ -126,9 +118,17 @@ impl Edge {
                     Problem::new(ProblemCode::Internal, "a fault of the gateway; its log has more under the request id")
                         .into_response()
                 }))
+                // Whatever is refused or answered below counts: preflights and ambiguous messages too. An address that floods is
+                // refused before it costs a signature check.
+                .layer(from_fn_with_state(limit, address::limit))
                 // Before anything goes by a message that has two meanings, preflights included.
                 .layer(from_fn(message::check)),
         )
+    }
+
+    /// Logs how many access lines were omitted since the last call; to be called from time to time.
+    pub fn log_omitted(&self) {
+        self.address_limit.log_omitted();
     }
 
     /// Forgets callers and addresses that have not been seen for a while; to be called from time to time.

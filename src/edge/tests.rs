@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tower::ServiceExt;
@@ -220,6 +221,22 @@ async fn no_layer_replaces_status_of_handler() {
 }
 
 #[tokio::test]
+async fn answer_is_uncompressed_if_its_encoder_does_not_fit() {
+    // One caller has a quarter.
+    for (memory, expected) in [(4 << 20, None), (8 << 20, Some("gzip"))] {
+        let (edge, bearer) = edge_with_issuer();
+        let edge = Edge { memory: InFlight::new(memory), ..edge };
+        let page = get(async || "x".repeat(900_000));
+        let router = edge.enclose(edge.protect(Router::new().route("/page", page)));
+        let headers = [("authorization", bearer.as_str()), ("accept-encoding", "gzip")];
+        let response = router.oneshot(request("/page", &headers)).await.unwrap();
+        assert_eq!((response.status().as_u16(), coding(&response)), (200, expected));
+        let body = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+        assert_eq!(body.len() == 900_000, expected.is_none());
+    }
+}
+
+#[tokio::test]
 async fn route_without_token_is_not_compressed() {
     let (edge, bearer) = edge_with_issuer();
     let router = edge.enclose(Router::new().route("/{status}", get(answer_with_status)));
@@ -308,3 +325,51 @@ async fn access_line_of_empty_body_and_of_head_is_complete() {
         );
     }
 }
+
+/// An edge that takes one request of an address.
+fn edge_with_one_request() -> Edge {
+    let quota = QuotaConfig { requests: NonZeroU32::MIN, window: Duration::from_hours(24), burst: NonZeroU32::MIN };
+    let address_limit = AddressLimit::new(AddressLimitConfig {
+        quota,
+        trusted_proxies: Vec::new(),
+        header: ClientAddressHeader::XForwardedFor,
+    });
+    Edge { address_limit, ..edge() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_by_address_have_one_access_line_a_second() {
+    let edge = edge_with_one_request();
+    let router = edge.enclose(Router::new().route("/{status}", get(answer_with_status)));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let log = Log::begin();
+    let send = async |times: usize| {
+        for _ in 0..times {
+            to_bytes(router.clone().oneshot(request("/200", &[])).await.unwrap().into_body(), 10_000).await.unwrap();
+        }
+    };
+    send(1).await;
+    assert_eq!(log.line()["status"], 200);
+    send(1_000).await;
+    let [_, first] = <[Value; 2]>::try_from(log.lines()).unwrap();
+    assert_eq!((&first["status"], &first["code"]), (&429.into(), &"rate_limited".into()));
+    assert_eq!((&first["client"], &first["span"]["request_id"]), (&"198.51.100.7".into(), &"req-1".into()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    send(10).await;
+    let [_, _, count, next] = <[Value; 4]>::try_from(log.lines()).unwrap();
+    assert_eq!((&count["message"], &count["count"]), (&OMITTED.into(), &999.into()));
+    assert_eq!((count.get("span"), &next["status"]), (None, &429.into()));
+    for _ in 0..2 {
+        edge.log_omitted();
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 5, "a count is logged once");
+    assert_eq!((&lines[4]["message"], &lines[4]["count"]), (&OMITTED.into(), &9.into()));
+    let refused = metrics.render();
+    let refused = refused.lines().find(|line| line.contains("_count{") && line.contains("status=\"429\"")).unwrap();
+    assert!(refused.ends_with(" 1010"), "each is counted: {refused}");
+}
+
+const OMITTED: &str = "access lines of requests refused by address were omitted";

@@ -27,7 +27,7 @@ pub struct About(pub u64);
 
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenths = u128::from(self.0) * 10 >> 20;
+        let tenths = (u128::from(self.0) * 10) >> 20;
         write!(f, "{}.{} MiB", tenths / 10, tenths % 10)
     }
 }
@@ -36,6 +36,7 @@ impl fmt::Display for About {
 ///
 /// # Errors
 /// Those of the serializer.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over like this")]
 pub fn serialize<S: Serializer>(size: &ByteSize, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Exact(size.as_u64()))
 }

@@ -104,7 +104,7 @@ pub struct Problem {
     #[schema(required)]
     pub upstream: Option<UpstreamReply>,
     /// Errors of the request, by parameter or position in the body. Empty where the request itself is valid. Of a body, at most
-    /// 10,000 errors and 1 MiB of them are listed.
+    /// 10,000 errors and 1.25 MiB of them are listed.
     pub errors: Vec<Fault>,
     /// Becomes the `Retry-After` header.
     #[serde(skip)]

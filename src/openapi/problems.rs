@@ -28,7 +28,9 @@ fn queries_sources(operation: &Operation) -> bool {
 
 /// Returns the statuses of the operation's error responses.
 fn statuses(operation: &Operation) -> Vec<u16> {
-    let mut statuses = vec![400, 429, 500, 503];
+    let mut statuses = vec![400, 429, 500];
+    // A response to strangers is made without memory, permits or sources that could be short.
+    statuses.extend((!is_public(operation)).then_some(503));
     if let Some(scopes) = scopes(operation) {
         statuses.extend([401, 406]);
         statuses.extend((!scopes.is_empty()).then_some(403));
@@ -67,7 +69,6 @@ fn component(operation: &Operation, status: u16) -> String {
         429 => ("TooManyRequests", String::new()),
         500 => ("InternalServerError", String::new()),
         502 => ("BadGateway", direction.to_owned()),
-        503 if is_public(operation) => ("ServiceUnavailable", "Public".to_owned()),
         503 if !queries_sources(operation) => ("ServiceUnavailable", String::new()),
         503 => ("ServiceUnavailable", direction.to_owned()),
         504 => ("GatewayTimeout", direction.to_owned()),
@@ -92,7 +93,6 @@ fn chooses_media_type(operation: &Operation) -> bool {
 fn possible(operation: &Operation, code: ProblemCode) -> bool {
     match code {
         ProblemCode::CursorInvalid => operation.operation_id.as_deref() == Some("listCustomers"),
-        ProblemCode::IssuerUnavailable => !is_public(operation),
         ProblemCode::IdempotencyKeyReused => writes(operation),
         ProblemCode::SourceRateLimited | ProblemCode::SourceUnavailable => queries_sources(operation),
         // A write that a source answers so is `unconfirmed`, in a 200.

@@ -293,9 +293,8 @@ async fn a_preflight_that_two_readers_could_take_for_two_things_is_refused_like_
 
 #[tokio::test]
 async fn a_preflight_costs_its_caller_nothing() {
-    let few = "{ requests = 2, window = \"300h\", burst = 2 }";
     let gateway = Gateway::with(GatewayOptions {
-        rate_limit: format!("default = {few}\nper_address = {few}"),
+        rate_limit: "default = { requests = 2, window = \"300h\", burst = 2 }".to_owned(),
         extra: "[cors]\norigins = [\"https://app.example\"]".to_owned(),
         ..GatewayOptions::default()
     })
@@ -311,6 +310,28 @@ async fn a_preflight_costs_its_caller_nothing() {
     let refused = ask().await;
     refused.problem(429, "rate_limited");
     assert_eq!(refused.header("access-control-allow-origin"), "https://app.example", "the page can read why");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn preflight_counts_against_its_address() {
+    let gateway = Gateway::with(GatewayOptions {
+        rate_limit: "per_address = { requests = 2, window = \"300h\", burst = 2 }".to_owned(),
+        extra: "[cors]\norigins = [\"https://app.example\"]".to_owned(),
+        ..GatewayOptions::default()
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(preflight(&gateway, "/v1/me", "https://app.example").await.status, 200);
+    }
+    preflight(&gateway, "/v1/me", "https://app.example").await.problem(429, "rate_limited");
+    let refused = gateway.get_with("/v1/me", &[("origin", "https://app.example")]).await;
+    refused.problem(429, "rate_limited");
+    assert_eq!(refused.header("access-control-allow-origin"), "https://app.example", "the page can read why");
+    assert!(refused.header("access-control-expose-headers").contains("retry-after"));
+    let other = gateway.get_with("/v1/me", &[("origin", "https://evil.example")]).await;
+    other.problem(429, "rate_limited");
+    assert_eq!(other.header("access-control-allow-origin"), "");
     gateway.stop().await;
 }
 

@@ -6,6 +6,7 @@
 mod about;
 mod access_log;
 mod accounting;
+mod address_limit;
 mod answered_headers;
 mod audit;
 mod auth;

@@ -12,14 +12,13 @@ use serde_json::{Value, json};
 
 use super::{JSON, json_example, post, usual};
 use crate::auth::publisher::Pair;
-use crate::support::{Gateway, GatewayOptions, Reply, Token, unread_answer};
+use crate::support::{Gateway, GatewayOptions, Reply, Token};
 
 const LIST: &str = "get /v1/customers";
 const DETAIL: &str = "get /v1/customers/{id}";
 const REMARKS: &str = "post /v1/remarks";
 const FOLLOW_UPS: &str = "post /v1/follow-ups";
 const SOURCES: &str = "get /v1/sources";
-const ERRORS: &str = "get /v1/errors";
 const ME: &str = "get /v1/me";
 
 const PAGE: &str = "/v1/customers?source=juzibot";
@@ -176,13 +175,6 @@ async fn overload(problems: &mut Problems) {
     problems.add(LIST, 503, "overloaded", &gateway.get(PAGE).await);
     problems.add(REMARKS, 503, "overloaded", &post(&gateway, "/v1/remarks", &[JSON], REMARK).await);
     problems.add(SOURCES, 503, "overloaded", &gateway.get("/v1/sources").await);
-    // The public pages have 16 permits of their own.
-    let mut readers = Vec::new();
-    for _ in 0..16 {
-        readers.push(unread_answer(&gateway, "/openapi.json", "").await);
-    }
-    problems.add(ERRORS, 503, "overloaded", &gateway.get_with("/v1/errors", &[("authorization", "")]).await);
-    drop(readers);
     held.await.ok();
     gateway.stop().await;
 }

@@ -23,8 +23,9 @@ const MAX_ID_CHARS: usize = 128;
 /// The most errors that are reported: more than a batch of the largest size has if each of its fields is wrong. Only unknown or
 /// repeated keys could be more.
 const MAX_FAULTS: usize = 10 * MAX_BATCH_ITEMS;
-/// The most bytes of JSON of these errors. A batch of the largest size has fewer if each of its fields is wrong in every way.
-const MAX_FAULT_BYTES: usize = 1024 * 1024;
+/// The most bytes of JSON of these errors. A batch of the largest size has fewer if each of its fields is wrong in every way, and so
+/// have 10,000 short unknown keys.
+const MAX_FAULT_BYTES: usize = 1280 * 1024;
 
 /// Parses the body of `/v1/remarks`.
 ///

@@ -1,38 +1,10 @@
-//! Sheds load of the public pages. Requests of callers have limits of their own ([`crate::store::concurrency`]).
+//! A response body that holds a resource until it has been written.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::Semaphore;
-
-use crate::model::{Problem, ProblemCode};
-
-/// The public pages have few permits of their own: they need no token, and slow readers must not use up those of callers.
-const PART: usize = 8;
-const MIN_PERMITS: usize = 16;
-const MAX_PERMITS: usize = 64;
-
-/// The permits of requests without a caller, where callers have `max_in_flight` in all.
-pub(super) fn public_permits(max_in_flight: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((max_in_flight / PART).clamp(MIN_PERMITS, MAX_PERMITS)))
-}
-
-pub(super) async fn shed(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(permit) = permits.try_acquire_owned() else {
-        return Problem::new(ProblemCode::Overloaded, "too many requests for public pages are in flight")
-            .with_retry_after(Duration::from_secs(1))
-            .into_response();
-    };
-    let response = next.run(request).await;
-    response.map(|body| Body::new(Held::new(body, permit)))
-}
 
 /// A body that holds something until it is written but for the last of what the connection buffers, or given up.
 pub(crate) struct Held<T> {
@@ -73,8 +45,11 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     use axum::body::HttpBody;
+    use axum::response::Response;
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
