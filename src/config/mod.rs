@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod issuers;
 mod keys;
+mod limits;
 mod memory;
 mod misnamed;
 mod names;

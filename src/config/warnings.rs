@@ -1,13 +1,11 @@
 //! Settings that are valid and probably not meant.
 
-mod limits;
-
 use std::net::SocketAddr;
 
 use crate::outbound::Way;
 use crate::telemetry;
 
-use super::{Config, memory};
+use super::{Config, limits, memory};
 
 /// Returns the warnings about a valid configuration, in a sentence each.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -68,7 +66,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         warnings
             .push(format!("the caller with subject \"{}\" has an empty list of sources and sees none", caller.subject));
     }
-    warnings.extend(limits::of(server));
+    warnings.extend(limits::warnings(server));
     for source in &config.sources {
         warnings.extend(of_source(config, source));
     }

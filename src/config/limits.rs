@@ -8,7 +8,7 @@ use crate::memory::size::Exact;
 use crate::pace::GRACE;
 use crate::store::concurrency::caller_share;
 
-use super::super::Server;
+use super::Server;
 
 /// A body that must be able to use `server.body_timeout`, in bytes: the default of `server.body_limit`.
 const LARGE_BODY: usize = 8 << 20;
@@ -16,7 +16,7 @@ const LARGE_BODY: usize = 8 << 20;
 const ADDRESSES: usize = 4;
 
 /// Returns the warnings, in a sentence each.
-pub(super) fn of(server: &Server) -> Vec<String> {
+pub(super) fn warnings(server: &Server) -> Vec<String> {
     [connections(server), streams(server), body_rate(server)].into_iter().flatten().chain(timeouts(server)).collect()
 }
 
