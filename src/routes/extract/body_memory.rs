@@ -8,7 +8,7 @@ use crate::telemetry::metrics;
 /// The least of a body that is reserved at once where its length is not announced.
 const STEP: usize = 64 * 1024;
 /// Divisor of the bytes that have arrived: the quotient is reserved ahead, if it is more than [`STEP`].
-const AHEAD_PART: usize = 8;
+const AHEAD_PART: usize = 2;
 
 /// What is reserved of one body.
 pub(super) struct BodyMemory<'a> {
