@@ -1,7 +1,7 @@
 //! Renders a [`Problem`] as a response, nothing else.
 //!
 //! A handler returns the problem; the response carries it along, and [`render`] writes it once the request's id is at
-//! hand. So every refusal, whichever layer made it, has one form. A response is rendered once.
+//! hand, so problems of all layers have the same form. A response is rendered once.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -57,7 +57,7 @@ pub struct Server {
     pub merge_grace: Duration,
     #[serde(serialize_with = "size::serialize")]
     pub body_limit: ByteSize,
-    /// Without it, or the sizes of the stores, they follow from the memory at hand.
+    /// Default: the memory of the control group or the machine. The stores' sizes default to parts of it.
     #[serde(serialize_with = "size::serialize_optional")]
     pub memory_limit: Option<ByteSize>,
     /// Bytes a second.

@@ -40,8 +40,8 @@ pub(super) fn length(response: &Response) -> usize {
     usize::try_from(response.body().size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX)
 }
 
-/// Reserves so many bytes in all: gives back what is beyond them, or takes what is missing. Returns whether they are reserved. Nothing
-/// is waited for: the answer is there, and takes its memory meanwhile.
+/// Changes the reservation to `bytes` without waiting, and returns whether that succeeded. A wait would leave the finished answer
+/// uncounted meanwhile.
 pub(super) fn reserve(memory: &Reservation, bytes: usize) -> bool {
     memory.shrink_to(bytes);
     let missing = bytes.saturating_sub(memory.bytes());

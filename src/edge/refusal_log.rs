@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The time between two access lines of refused requests.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Admits one access line per [`INTERVAL`], whichever addresses are refused, and counts the omitted ones.
+/// Admits one access line per [`INTERVAL`] for all addresses together, and counts the omitted ones.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog(Mutex<Lines>);
 

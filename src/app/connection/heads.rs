@@ -31,7 +31,7 @@ struct Head {
     signal: Arc<Signal>,
 }
 
-/// Tells a connection to close.
+/// The request to a connection to close.
 #[derive(Default)]
 struct Signal {
     closed: AtomicBool,

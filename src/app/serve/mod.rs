@@ -26,10 +26,10 @@ pub(super) use admission::AddressConnections;
 
 /// The log has one line about refused connections in this time.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// How long idle connections are kept once no new ones are taken: a request that is on its way over one of them is
-/// answered, and told that it was the last.
+/// How long idle connections stay open after the listener has closed. A request that arrives meanwhile is answered with
+/// `Connection: close`.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
-/// The last part of the drain, in which what is cut off is told so.
+/// The last part of the drain, in which streams write why they end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How serving ends.

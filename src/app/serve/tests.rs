@@ -19,7 +19,7 @@ use super::*;
 use crate::pace::Pace;
 use crate::routes::NDJSON;
 
-/// The defaults, for so many connections.
+/// The default limits with `max_connections`.
 fn limits(max_connections: usize) -> Limits {
     let min_rate = NonZeroU64::new(8 * 1024).unwrap();
     Limits {

@@ -70,7 +70,7 @@ impl Authenticator {
     }
 
     /// # Errors
-    /// `unauthenticated`, with the challenge that tells why; `issuer_unavailable` if the issuer's keys are not there, or
+    /// `unauthenticated`, with a challenge that contains the reason; `issuer_unavailable` if the issuer's keys are not there, or
     /// are older than the token and lack its key.
     pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, Problem> {
         // Before the hash: a stranger sends up to 64 KiB.

@@ -55,7 +55,7 @@ struct Fetching {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Arrival(u64);
 
-/// Keys to verify a token with, after those at hand did not do.
+/// Keys to verify a token with that the current keys could not verify.
 pub(super) struct NewerKeys {
     pub(super) keys: Arc<KeySet>,
     /// Whether they were fetched after the token arrived: a key that they lack does not exist.

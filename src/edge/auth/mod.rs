@@ -1,7 +1,7 @@
 //! Who calls: bearer tokens (RFC 6750 §2.1), verified after RFC 8725 and RFC 9068 (contract §7).
 //!
-//! A token is taken apart ([`token`]), its issuer's keys ([`keys`], [`jwk`], [`held`], [`fetched`]) vouch for it
-//! ([`issuer`]), and it is remembered as good ([`verified`]).
+//! A token is parsed ([`token`]), verified ([`issuer`]) with the issuer's keys ([`keys`], [`jwk`], [`held`], [`fetched`]), and cached
+//! as valid ([`verified`]).
 
 mod authenticator;
 mod fetched;
